@@ -1,0 +1,21 @@
+//! The rules and formats of Shoal, without IO, clock or randomness.
+//!
+//! Everything that arrives from outside is parsed here, by functions from bytes to values that
+//! have a limit and a typed error, so that each can be fuzzed on its own.
+
+pub mod bencode;
+pub mod capability;
+pub mod codec;
+pub mod display;
+pub mod id;
+pub mod limits;
+pub mod link;
+pub mod magnet;
+pub mod manifest;
+pub mod metainfo;
+pub mod path;
+pub mod peerwire;
+pub mod range;
+pub mod slots;
+pub mod tracker;
+pub mod hello;

@@ -1,0 +1,30 @@
+//! Limits of everything that arrives from outside. Units are in the names.
+
+/// Bytes of a path, all components and separators together. `PATH_MAX` of Linux.
+pub const PATH_MAX_BYTES: usize = 4096;
+/// Bytes of one path component. `NAME_MAX` of Linux.
+pub const NAME_MAX_BYTES: usize = 255;
+/// Components of a path.
+pub const PATH_MAX_DEPTH: usize = 256;
+/// Entries of a manifest.
+pub const MANIFEST_MAX_ENTRIES: usize = 4_000_000;
+/// Bytes of an encoded manifest that a taker accepts.
+pub const MANIFEST_MAX_BYTES: usize = 512 << 20;
+/// Bytes of an encoded capability.
+pub const CAPABILITY_MAX_BYTES: usize = 2048;
+/// Address hints in a capability.
+pub const CAPABILITY_MAX_HINTS: usize = 16;
+/// Bytes of an encoded content record.
+pub const RECORD_MAX_BYTES: usize = 2048;
+/// Bytes of a link's text.
+pub const LINK_MAX_BYTES: usize = 16 * 1024;
+/// Bytes of a `.torrent` that is read. BEP 9 transfers of real clients stay far below.
+pub const METAINFO_MAX_BYTES: usize = 512 << 20;
+/// Nesting depth of bencoded values.
+pub const BENCODE_MAX_DEPTH: usize = 64;
+/// Bytes of one BitTorrent peer message that a seeder accepts; requests and extended handshakes are small.
+pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
+/// Bytes one BitTorrent `request` may ask for: 128 KiB, as common clients accept.
+pub const PEER_REQUEST_MAX_BYTES: u32 = 128 * 1024;
+/// Bytes of an iroh-blobs request; 16 MiB hold a `GetMany` of 100,000 hashes.
+pub const BLOBS_REQUEST_MAX_BYTES: usize = 16 << 20;

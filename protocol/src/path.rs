@@ -1,0 +1,166 @@
+//! Relative paths inside a tree: UTF-8 components that name something below, never above.
+
+use crate::limits::{NAME_MAX_BYTES, PATH_MAX_BYTES, PATH_MAX_DEPTH};
+use std::fmt;
+
+/// Why a text is no path inside a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Nothing, or an empty component.
+    #[error("a part of the path is empty")]
+    Empty,
+    /// `.` or `..`.
+    #[error("a part of the path is '.' or '..'")]
+    Dots,
+    /// `/` inside a component, or NUL.
+    #[error("a name has a '/' or a NUL byte")]
+    Forbidden,
+    /// A component over 255 bytes.
+    #[error("a name is longer than {NAME_MAX_BYTES} bytes")]
+    LongName,
+    /// Over 4,096 bytes or 256 components.
+    #[error("the path is longer than {PATH_MAX_BYTES} bytes or deeper than {PATH_MAX_DEPTH} folders")]
+    LongPath,
+}
+
+/// A path of at least one component, joined by `/`.
+///
+/// Order is by components as UTF-8 bytes, so that a folder comes right before what is in it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelPath(Box<str>);
+
+impl RelPath {
+    /// From components.
+    pub fn from_components<'a>(parts: impl IntoIterator<Item = &'a str>) -> Result<Self, PathError> {
+        let mut joined = String::new();
+        for (index, part) in parts.into_iter().enumerate() {
+            check_name(part)?;
+            if index > 0 {
+                joined.push('/');
+            }
+            joined.push_str(part);
+            if index >= PATH_MAX_DEPTH || joined.len() > PATH_MAX_BYTES {
+                return Err(PathError::LongPath);
+            }
+        }
+        if joined.is_empty() { Err(PathError::Empty) } else { Ok(Self(joined.into())) }
+    }
+
+    /// From `/`-separated text.
+    pub fn new(text: &str) -> Result<Self, PathError> {
+        Self::from_components(text.split('/'))
+    }
+
+    /// This path with one more component.
+    pub fn join(&self, name: &str) -> Result<Self, PathError> {
+        Self::from_components(self.components().chain([name]))
+    }
+
+    /// The text, components joined by `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The components, first to last.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The last component.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// All but the last component.
+    pub fn parent(&self) -> Option<RelPath> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
+    }
+}
+
+/// Whether a text may be one component of a path.
+pub fn check_name(name: &str) -> Result<(), PathError> {
+    match name {
+        "" => Err(PathError::Empty),
+        "." | ".." => Err(PathError::Dots),
+        _ if name.bytes().any(|b| b == b'/' || b == 0) => Err(PathError::Forbidden),
+        _ if name.len() > NAME_MAX_BYTES => Err(PathError::LongName),
+        _ => Ok(()),
+    }
+}
+
+impl Ord for RelPath {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for RelPath {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// Whether a symlink at `at` with this target stays inside the tree, by its text alone.
+pub fn symlink_stays_inside(at: &RelPath, target: &str) -> bool {
+    if target.is_empty() || target.starts_with('/') || target.len() > PATH_MAX_BYTES || target.contains('\0') {
+        return false;
+    }
+    let mut depth = at.components().count() as i64 - 1;
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        if depth < 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_leaves_the_tree() {
+        for (text, error) in [
+            ("", PathError::Empty),
+            ("/etc/passwd", PathError::Empty),
+            ("a//b", PathError::Empty),
+            ("../x", PathError::Dots),
+            ("a/./b", PathError::Dots),
+            ("a\0b", PathError::Forbidden),
+        ] {
+            assert_eq!(RelPath::new(text), Err(error), "{text:?}");
+        }
+        assert_eq!(RelPath::new(&"x".repeat(256)), Err(PathError::LongName));
+        assert_eq!(RelPath::new(&vec!["x"; 257].join("/")), Err(PathError::LongPath));
+        assert!(RelPath::from_components(["a/b"]).is_err());
+    }
+
+    #[test]
+    fn a_folder_sorts_right_before_its_contents() {
+        let mut paths: Vec<_> = ["a.b", "a/b", "a", "a/a/c"].iter().map(|p| RelPath::new(p).unwrap()).collect();
+        paths.sort();
+        let texts: Vec<_> = paths.iter().map(RelPath::as_str).collect();
+        assert_eq!(texts, ["a", "a/a/c", "a/b", "a.b"]);
+    }
+
+    #[test]
+    fn symlinks_that_leave_are_seen() {
+        let at = RelPath::new("a/b/link").unwrap();
+        for (target, inside) in
+            [("../x", true), ("../../x", true), ("../../../x", false), ("/x", false), ("x/../../../../y", false), ("", false)]
+        {
+            assert_eq!(symlink_stays_inside(&at, target), inside, "{target}");
+        }
+    }
+}
