@@ -1,1 +1,5 @@
-//! shoal-tests
+//! Runs the real `shoal` beside real torrent clients, and checks the project's habits.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+pub mod tidy;
