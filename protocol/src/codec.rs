@@ -121,7 +121,10 @@ impl<'a> Reader<'a> {
 
     /// A count or length of at most `limit`.
     pub fn count(&mut self, what: &'static str, limit: usize) -> Result<usize, DecodeError> {
-        usize::try_from(self.uint()?).ok().filter(|n| *n <= limit).ok_or(DecodeError::Limit { what, limit })
+        usize::try_from(self.uint()?)
+            .ok()
+            .filter(|n| *n <= limit)
+            .ok_or(DecodeError::Limit { what, limit })
     }
 
     /// As many bytes as asked for.
@@ -147,7 +150,8 @@ impl<'a> Reader<'a> {
 
     /// Length and UTF-8 bytes, of at most `limit` bytes.
     pub fn text(&mut self, what: &'static str, limit: usize) -> Result<&'a str, DecodeError> {
-        std::str::from_utf8(self.bytes(what, limit)?).map_err(|_| DecodeError::Invalid("a text is not UTF-8"))
+        std::str::from_utf8(self.bytes(what, limit)?)
+            .map_err(|_| DecodeError::Invalid("a text is not UTF-8"))
     }
 
     /// How many bytes are left.
@@ -157,12 +161,17 @@ impl<'a> Reader<'a> {
 
     /// Ends reading; nothing may be left over.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Trailing)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
 
@@ -193,9 +202,21 @@ mod tests {
 
     #[test]
     fn refuses_long_forms_and_overflow() {
-        assert_eq!(Reader::new(&[0x80, 0x00]).uint(), Err(DecodeError::NotCanonical));
-        assert_eq!(Reader::new(&[0xff; 11]).uint(), Err(DecodeError::NotCanonical));
+        assert_eq!(
+            Reader::new(&[0x80, 0x00]).uint(),
+            Err(DecodeError::NotCanonical)
+        );
+        assert_eq!(
+            Reader::new(&[0xff; 11]).uint(),
+            Err(DecodeError::NotCanonical)
+        );
         assert_eq!(Reader::new(&[0x80]).uint(), Err(DecodeError::Short));
-        assert_eq!(Reader::new(&[5, 1]).bytes("name", 4), Err(DecodeError::Limit { what: "name", limit: 4 }));
+        assert_eq!(
+            Reader::new(&[5, 1]).bytes("name", 4),
+            Err(DecodeError::Limit {
+                what: "name",
+                limit: 4
+            })
+        );
     }
 }

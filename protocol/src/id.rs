@@ -112,7 +112,11 @@ pub const LINK_ID_TEXT_LEN: usize = 26;
 
 impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        f.write_str(
+            &data_encoding::BASE32_NOPAD
+                .encode(&self.0)
+                .to_ascii_lowercase(),
+        )
     }
 }
 
@@ -121,7 +125,10 @@ impl std::str::FromStr for LinkId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         if text.len() != LINK_ID_TEXT_LEN {
-            return Err(IdError::Length { found: text.chars().count(), expected: LINK_ID_TEXT_LEN });
+            return Err(IdError::Length {
+                found: text.chars().count(),
+                expected: LINK_ID_TEXT_LEN,
+            });
         }
         let bytes = data_encoding::BASE32_NOPAD
             .decode(text.to_ascii_uppercase().as_bytes())
@@ -132,6 +139,7 @@ impl std::str::FromStr for LinkId {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -139,7 +147,13 @@ mod tests {
         let id = LinkId([7; 16]);
         assert_eq!(id.to_string().len(), LINK_ID_TEXT_LEN);
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!("short".parse::<LinkId>(), Err(IdError::Length { found: 5, expected: 26 }));
+        assert_eq!(
+            "short".parse::<LinkId>(),
+            Err(IdError::Length {
+                found: 5,
+                expected: 26
+            })
+        );
         assert_eq!("1".repeat(26).parse::<LinkId>(), Err(IdError::Alphabet));
         assert!("é".repeat(13).parse::<LinkId>().is_err());
     }
@@ -149,7 +163,13 @@ mod tests {
         let hash = InfoHash([0xab; 20]);
         assert_eq!(InfoHash::from_hex(&"AB".repeat(20)), Ok(hash));
         assert_eq!(InfoHash::from_hex(&hash.to_hex()), Ok(hash));
-        assert_eq!(InfoHash::from_hex("zz"), Err(IdError::Length { found: 2, expected: 40 }));
+        assert_eq!(
+            InfoHash::from_hex("zz"),
+            Err(IdError::Length {
+                found: 2,
+                expected: 40
+            })
+        );
         assert_eq!(InfoHash::from_hex(&"zz".repeat(20)), Err(IdError::Alphabet));
     }
 }

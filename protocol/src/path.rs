@@ -19,7 +19,9 @@ pub enum PathError {
     #[error("a name is longer than {NAME_MAX_BYTES} bytes")]
     LongName,
     /// Over 4,096 bytes or 256 components.
-    #[error("the path is longer than {PATH_MAX_BYTES} bytes or deeper than {PATH_MAX_DEPTH} folders")]
+    #[error(
+        "the path is longer than {PATH_MAX_BYTES} bytes or deeper than {PATH_MAX_DEPTH} folders"
+    )]
     LongPath,
 }
 
@@ -31,7 +33,9 @@ pub struct RelPath(Box<str>);
 
 impl RelPath {
     /// From components.
-    pub fn from_components<'a>(parts: impl IntoIterator<Item = &'a str>) -> Result<Self, PathError> {
+    pub fn from_components<'a>(
+        parts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, PathError> {
         let mut joined = String::new();
         for (index, part) in parts.into_iter().enumerate() {
             check_name(part)?;
@@ -43,7 +47,11 @@ impl RelPath {
                 return Err(PathError::LongPath);
             }
         }
-        if joined.is_empty() { Err(PathError::Empty) } else { Ok(Self(joined.into())) }
+        if joined.is_empty() {
+            Err(PathError::Empty)
+        } else {
+            Ok(Self(joined.into()))
+        }
     }
 
     /// From `/`-separated text.
@@ -73,7 +81,9 @@ impl RelPath {
 
     /// All but the last component.
     pub fn parent(&self) -> Option<RelPath> {
-        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
+        self.0
+            .rsplit_once('/')
+            .map(|(parent, _)| Self(parent.into()))
     }
 }
 
@@ -108,7 +118,11 @@ impl fmt::Debug for RelPath {
 
 /// Whether a symlink at `at` with this target stays inside the tree, by its text alone.
 pub fn symlink_stays_inside(at: &RelPath, target: &str) -> bool {
-    if target.is_empty() || target.starts_with('/') || target.len() > PATH_MAX_BYTES || target.contains('\0') {
+    if target.is_empty()
+        || target.starts_with('/')
+        || target.len() > PATH_MAX_BYTES
+        || target.contains('\0')
+    {
         return false;
     }
     let mut depth = at.components().count() as i64 - 1;
@@ -127,6 +141,7 @@ pub fn symlink_stays_inside(at: &RelPath, target: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -142,13 +157,19 @@ mod tests {
             assert_eq!(RelPath::new(text), Err(error), "{text:?}");
         }
         assert_eq!(RelPath::new(&"x".repeat(256)), Err(PathError::LongName));
-        assert_eq!(RelPath::new(&vec!["x"; 257].join("/")), Err(PathError::LongPath));
+        assert_eq!(
+            RelPath::new(&vec!["x"; 257].join("/")),
+            Err(PathError::LongPath)
+        );
         assert!(RelPath::from_components(["a/b"]).is_err());
     }
 
     #[test]
     fn a_folder_sorts_right_before_its_contents() {
-        let mut paths: Vec<_> = ["a.b", "a/b", "a", "a/a/c"].iter().map(|p| RelPath::new(p).unwrap()).collect();
+        let mut paths: Vec<_> = ["a.b", "a/b", "a", "a/a/c"]
+            .iter()
+            .map(|p| RelPath::new(p).unwrap())
+            .collect();
         paths.sort();
         let texts: Vec<_> = paths.iter().map(RelPath::as_str).collect();
         assert_eq!(texts, ["a", "a/a/c", "a/b", "a.b"]);
@@ -157,9 +178,14 @@ mod tests {
     #[test]
     fn symlinks_that_leave_are_seen() {
         let at = RelPath::new("a/b/link").unwrap();
-        for (target, inside) in
-            [("../x", true), ("../../x", true), ("../../../x", false), ("/x", false), ("x/../../../../y", false), ("", false)]
-        {
+        for (target, inside) in [
+            ("../x", true),
+            ("../../x", true),
+            ("../../../x", false),
+            ("/x", false),
+            ("x/../../../../y", false),
+            ("", false),
+        ] {
             assert_eq!(symlink_stays_inside(&at, target), inside, "{target}");
         }
     }
