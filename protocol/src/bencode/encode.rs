@@ -84,12 +84,16 @@ impl<'o> Encoder<'o> {
 
     /// Writes a parsed value byte for byte, also where it is not canonical.
     pub fn raw(self, value: Value<'_>) -> Written {
-        let span = match value {
-            Value::Int(value) => return self.int(value),
-            Value::Bytes(value) => return self.bytes(value),
-            Value::List(list) => list.raw(),
-            Value::Dict(dict) => dict.raw(),
-        };
+        match value {
+            Value::Int(value) => self.int(value),
+            Value::Bytes(value) => self.bytes(value),
+            Value::List(list) => self.raw_span(list.raw()),
+            Value::Dict(dict) => self.raw_span(dict.raw()),
+        }
+    }
+
+    /// Writes the bytes of one value that was checked before.
+    pub(crate) fn raw_span(self, span: &[u8]) -> Written {
         self.out.extend_from_slice(span);
         Written(())
     }
