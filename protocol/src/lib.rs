@@ -9,7 +9,7 @@ pub mod codec;
 pub mod display;
 pub mod id;
 pub mod limits;
-// pub mod link;
+pub mod link;
 pub mod hello;
 pub mod magnet;
 pub mod manifest;

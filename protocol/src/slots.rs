@@ -102,6 +102,22 @@ impl Slots {
         Admission::Fresh
     }
 
+    /// What [`Slots::admit`] would answer; nothing is reserved.
+    pub fn would_admit(&self, now_ms: u64, taker: &Taker) -> Admission {
+        let idle = |p: &Progress| now_ms.saturating_sub(p.seen_ms) > IDLE_MS;
+        if let Some(progress) = self.takers.get(taker) {
+            return match progress.stage {
+                Stage::Complete if idle(progress) && self.used_up() => Admission::Full,
+                _ => Admission::Again,
+            };
+        }
+        let held = self.takers.values().filter(|p| p.stage == Stage::Complete || !idle(p)).count() as u64;
+        match self.max {
+            Some(max) if self.forgotten_complete + held >= u64::from(max) => Admission::Full,
+            _ => Admission::Fresh,
+        }
+    }
+
     /// Payload bytes went out to a taker.
     pub fn sent(&mut self, now_ms: u64, taker: Taker, bytes: u64) {
         if let Some(progress) = self.takers.get_mut(&taker) {
