@@ -1,0 +1,62 @@
+//! Keys of the rows. All rows live in one tree, told apart by the first byte, so that one batch is
+//! atomic whatever it touches.
+
+use shoal_protocol::id::{InfoHash, LinkId};
+
+/// The format version, u32 big-endian.
+pub(crate) const FORMAT: &[u8] = b"vformat";
+/// First byte of a share's key.
+pub(crate) const SHARE: u8 = b's';
+const INFOHASH: u8 = b'i';
+const LOG: u8 = b'l';
+const TAKER: u8 = b't';
+const SETTING: u8 = b'n';
+
+/// A share, by link id.
+pub(crate) fn share(id: &LinkId) -> Vec<u8> {
+    key(SHARE, &[id.as_bytes()])
+}
+
+/// The link id of an infohash.
+pub(crate) fn infohash(hash: &InfoHash) -> Vec<u8> {
+    key(INFOHASH, &[hash.as_bytes()])
+}
+
+/// All log rows of a link.
+pub(crate) fn log_prefix(id: &LinkId) -> Vec<u8> {
+    key(LOG, &[id.as_bytes()])
+}
+
+/// One log row; big-endian, so that the order of keys is the order of numbers.
+pub(crate) fn log(id: &LinkId, seq: u64) -> Vec<u8> {
+    key(LOG, &[id.as_bytes(), &seq.to_be_bytes()])
+}
+
+/// The number in a log row's key.
+pub(crate) fn log_seq(key: &[u8]) -> Option<u64> {
+    let (_, seq) = key.split_last_chunk::<8>()?;
+    Some(u64::from_be_bytes(*seq))
+}
+
+/// All takers of a link.
+pub(crate) fn taker_prefix(id: &LinkId) -> Vec<u8> {
+    key(TAKER, &[id.as_bytes()])
+}
+
+/// One taker.
+pub(crate) fn taker(id: &LinkId, taker: &[u8]) -> Vec<u8> {
+    key(TAKER, &[id.as_bytes(), taker])
+}
+
+/// A setting, by name.
+pub(crate) fn setting(name: &str) -> Vec<u8> {
+    key(SETTING, &[name.as_bytes()])
+}
+
+fn key(first: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![first];
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
