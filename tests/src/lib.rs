@@ -1,5 +1,26 @@
 //! Runs the real `shoal` beside real torrent clients, and checks the project's habits.
+//!
+//! A test makes a [`Home`] and a tree, starts `shoal share`, waits for its events, lets somebody fetch, and compares
+//! what arrived with what was shared. Nothing here sleeps to be on the safe side: a wait has a condition and a
+//! [`Deadline`]. Random choices come from a [`Random`] that prints its seed.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+pub mod clients;
+pub mod http;
+pub mod namespace;
 pub mod tidy;
+
+mod compare;
+mod deadline;
+mod home;
+mod process;
+mod random;
+mod tree;
+
+pub use compare::{Attributes, assert_same_tree, differences};
+pub use deadline::{Deadline, poll};
+pub use home::{Home, Outcome, Share, in_namespace, needs, scratch, shoal_binary};
+pub use process::Running;
+pub use random::Random;
+pub use tree::Tree;
