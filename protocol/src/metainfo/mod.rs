@@ -84,6 +84,7 @@ pub enum FileKind {
     /// `x`
     Executable,
     /// `l`: points to this path below the torrent's folder, or to that folder itself.
+    /// A target that would leave it, or is too long, was replaced by the link's own path.
     /// See [`relative_target`] for the text of the link.
     Symlink(Option<RelPath>),
     /// `p`: zeros that nobody stores.

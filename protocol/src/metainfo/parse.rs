@@ -215,15 +215,7 @@ fn folder_file(
         if length_bytes > 0 {
             return Err(MetainfoError::Sizes);
         }
-        let parts = dict.get(b"symlink path").and_then(|v| v.as_list());
-        let parts = parts.ok_or(MetainfoError::Key {
-            key: "symlink path",
-        })?;
-        FileKind::Symlink(if parts.iter().next().is_none() {
-            None
-        } else {
-            Some(self::path(parts, index)?)
-        })
+        FileKind::Symlink(symlink_target(dict, &path))
     } else if attr.contains(&b'x') {
         FileKind::Executable
     } else {
@@ -235,6 +227,15 @@ fn folder_file(
         offset_bytes,
         kind,
     })
+}
+
+/// A target that cannot be used is the link itself, which is what libtorrent makes of it.
+fn symlink_target(dict: Dict<'_>, at: &RelPath) -> Option<RelPath> {
+    match dict.get(b"symlink path").and_then(|v| v.as_list()) {
+        Some(parts) if parts.iter().next().is_none() => None,
+        Some(parts) => Some(path(parts, 0).unwrap_or_else(|_| at.clone())),
+        None => Some(at.clone()),
+    }
 }
 
 fn path(parts: List<'_>, index: usize) -> Result<RelPath, MetainfoError> {

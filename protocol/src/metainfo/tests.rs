@@ -308,17 +308,19 @@ fn doubled_paths_and_files_that_are_folders_are_refused() {
 }
 
 #[test]
+fn a_link_that_leaves_points_to_itself() {
+    for target in ["", "12:symlink pathl2:..1:xe", "12:symlink pathl1:/e"] {
+        let info = foreign(&format!("d4:attr1:l6:lengthi0e4:pathl1:ae{target}e")).unwrap();
+        assert_eq!(info.files[0].kind, FileKind::Symlink(Some(path("a"))));
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let file = |rest: &str| foreign(&format!("d{rest}4:pathl1:aee"));
     assert_eq!(file("6:lengthi-1e"), Err(MetainfoError::Sizes));
     assert_eq!(file(""), Err(MetainfoError::Key { key: "length" }));
     assert_eq!(file("4:attr1:l6:lengthi1e"), Err(MetainfoError::Sizes));
-    assert_eq!(
-        file("4:attr1:l6:lengthi0e"),
-        Err(MetainfoError::Key {
-            key: "symlink path"
-        })
-    );
     assert_eq!(file("6:lengthi1e"), Err(MetainfoError::Pieces));
     assert_eq!(foreign("i1e"), Err(MetainfoError::Key { key: "files" }));
     let huge = |name: &str| format!("d6:lengthi9223372036854775807e4:pathl1:{name}ee");
