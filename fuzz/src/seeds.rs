@@ -1,0 +1,295 @@
+//! Writes the seed corpus: `seeds DIR` makes `DIR/<target>/<number>`. Each seed is something valid.
+
+// With coverage flags this program needs their callbacks, which libFuzzer has.
+use libfuzzer_sys as _;
+use shoal_fuzz::{issued, key};
+use shoal_protocol::capability::{Capability, ContentRecord, Hint};
+use shoal_protocol::hello::{Hello, Refusal, Welcome};
+use shoal_protocol::id::{ContentHash, InfoHash, LinkId, TakerToken};
+use shoal_protocol::magnet::Magnet;
+use shoal_protocol::manifest::{Entry, Kind, Manifest, Shape};
+use shoal_protocol::metainfo::{InfoBuilder, InfoEntry, Privacy, Torrent};
+use shoal_protocol::path::RelPath;
+use shoal_protocol::peerwire::{
+    BlockRef, ExtendedHandshake, Handshake, Message, Pex, Reserved, UtMetadata,
+};
+use std::path::Path;
+
+fn main() -> std::io::Result<()> {
+    let Some(dir) = std::env::args_os().nth(1) else {
+        eprintln!("usage: seeds DIR");
+        std::process::exit(2);
+    };
+    for (target, seeds) in all() {
+        let dir = Path::new(&dir).join(target);
+        std::fs::create_dir_all(&dir)?;
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(dir.join(format!("seed-{number}")), seed)?;
+        }
+    }
+    Ok(())
+}
+
+fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let extended = extended();
+    vec![
+        ("bencode", [torrents(), extended.clone()].concat()),
+        ("metainfo", torrents()),
+        (
+            "magnet",
+            texts(&[
+                &magnet(),
+                "magnet:?xt=urn:btih:YEX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK&dn=a+b&xt.2=urn:btmh:12",
+            ]),
+        ),
+        (
+            "link",
+            texts(&[
+                &magnet(),
+                &format!("http://192.0.2.1:7462/s/{}", issued().link_id()),
+            ]),
+        ),
+        ("peerwire", vec![stream(&extended)]),
+        ("extended", extended),
+        (
+            "range",
+            ["bytes=0-499", "bytes=-5", "bytes=9-", "bytes=1-2,4-5"]
+                .map(ranged)
+                .to_vec(),
+        ),
+        ("path", texts(&["a/b/c.txt\n../../x", "é\n."])),
+        ("display", texts(&["plain", "\x1b[1m\u{202e}\u{200b}\n"])),
+        ("manifest", manifests()),
+        (
+            "capability",
+            vec![issued().sign(&key()), hinted().sign(&key())],
+        ),
+        ("record", records()),
+        ("hello", hellos()),
+    ]
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn ranged(header: &str) -> Vec<u8> {
+    [&10_000u64.to_be_bytes(), header.as_bytes()].concat()
+}
+
+fn torrents() -> Vec<Vec<u8>> {
+    let builder = InfoBuilder {
+        name: "holiday",
+        piece_length_bytes: 16 << 10,
+        pieces: &[1; 20],
+        salt: [2; 16],
+        privacy: Privacy::Public,
+    };
+    let paths = ["a", "b/link", "b/run"].map(|path| RelPath::new(path).expect("a path"));
+    let [a, link, run] = &paths;
+    let folder = builder.folder([
+        InfoEntry::File {
+            path: a,
+            size_bytes: 5,
+            executable: false,
+        },
+        InfoEntry::Symlink {
+            path: link,
+            target: "../a",
+        },
+        InfoEntry::File {
+            path: run,
+            size_bytes: 7,
+            executable: true,
+        },
+    ]);
+    let single = InfoBuilder {
+        privacy: Privacy::Private,
+        ..builder
+    }
+    .single_file(5, true);
+    let mut seeds = Vec::new();
+    for info in [folder, single].map(|info| info.expect("a torrent")) {
+        seeds.push(info.as_bytes().to_vec());
+        let torrent = Torrent {
+            info,
+            trackers: vec![vec!["http://t/announce".into()], vec!["udp://t:1".into()]],
+            web_seeds: vec!["http://w/".into()],
+            creation_date_secs: Some(1_700_000_000),
+            created_by: Some("shoal".into()),
+        };
+        seeds.push(torrent.encode());
+    }
+    seeds
+}
+
+fn magnet() -> String {
+    let magnet = Magnet {
+        infohash: InfoHash([0xab; 20]),
+        name: Some("höliday & more".into()),
+        trackers: vec!["http://192.0.2.1:7462/announce/t".into()],
+        web_seeds: vec!["http://192.0.2.1:7462/s/id/w/".into()],
+        peers: vec!["192.0.2.1:7462".into(), "[2001:db8::1]:7462".into()],
+        shoal: Some(Capability::to_text(&hinted().sign(&key()))),
+    };
+    magnet.to_string()
+}
+
+fn extended() -> Vec<Vec<u8>> {
+    let handshake = ExtendedHandshake {
+        ut_metadata: Some(3),
+        ut_pex: Some(2),
+        metadata_size_bytes: Some(31235),
+        client: Some("shoal".into()),
+        port: Some(6881),
+        requests_max: Some(250),
+        your_ip: Some([127, 0, 0, 1].into()),
+        upload_only: true,
+    };
+    let pex = Pex {
+        added: vec![([1, 2, 3, 4], 5).into()],
+        dropped: vec![([0u16; 8], 6).into()],
+    };
+    vec![
+        handshake.encode(),
+        UtMetadata::Request { block: 1 }.encode(),
+        UtMetadata::Data {
+            block: 0,
+            total_size_bytes: 3,
+            data: b"abc",
+        }
+        .encode(),
+        UtMetadata::Reject { block: 2 }.encode(),
+        pex.encode(),
+    ]
+}
+
+fn stream(extended: &[Vec<u8>]) -> Vec<u8> {
+    let block = BlockRef {
+        piece: 1,
+        begin_bytes: 0x4000,
+        len_bytes: 0x4000,
+    };
+    let handshake = Handshake {
+        reserved: Reserved::EXTENDED_AND_FAST,
+        infohash: InfoHash([1; 20]),
+        peer_id: [2; 20],
+    };
+    let mut out = handshake.encode().to_vec();
+    let mut messages = vec![
+        Message::KeepAlive,
+        Message::Unchoke,
+        Message::Interested,
+        Message::Bitfield(&[0xff, 0xf8]),
+        Message::Have(7),
+        Message::Request(block),
+        Message::Piece {
+            piece: 1,
+            begin_bytes: 0,
+            block: b"bytes",
+        },
+        Message::Cancel(block),
+        Message::Port(6881),
+        Message::HaveAll,
+        Message::RejectRequest(block),
+        Message::AllowedFast(1),
+    ];
+    messages.extend(
+        extended
+            .iter()
+            .map(|payload| Message::Extended { id: 1, payload }),
+    );
+    messages.iter().for_each(|message| message.encode(&mut out));
+    out
+}
+
+fn manifests() -> Vec<Vec<u8>> {
+    let entry = |path: &str, kind| Entry {
+        path: RelPath::new(path).expect("a path"),
+        kind,
+        mtime_ns: 1_700_000_000_000_000_000,
+        mode: 0o644,
+    };
+    let file = |size| Kind::File {
+        size,
+        content: ContentHash([5; 32]),
+    };
+    let entries = vec![
+        entry("a", file(3)),
+        entry("b", Kind::Folder),
+        entry("b/c.txt", file(0)),
+        entry(
+            "b/d.txt",
+            Kind::Symlink {
+                target: "../a".into(),
+            },
+        ),
+    ];
+    [
+        Manifest::new("holiday".into(), Shape::Folder, entries),
+        Manifest::new(
+            "a".into(),
+            Shape::SingleFile,
+            vec![entry("a", file(u64::MAX >> 2))],
+        ),
+        Manifest::new("empty".into(), Shape::Folder, vec![]),
+    ]
+    .map(|manifest| manifest.expect("a manifest").encode())
+    .to_vec()
+}
+
+fn hinted() -> Capability {
+    let hints = vec![
+        Hint::Web("http://192.0.2.1:7462".into()),
+        Hint::Iroh(([192, 0, 2, 1], 7462).into()),
+    ];
+    Capability {
+        not_after_s: None,
+        hints,
+        ..issued()
+    }
+}
+
+/// Without their signatures: the target signs.
+fn records() -> Vec<Vec<u8>> {
+    let record = ContentRecord {
+        link: issued().link_id(),
+        snapshot: ContentHash([1; 32]),
+        manifest_bytes: 100,
+        infohash: Some(InfoHash([2; 20])),
+        name: "holiday".into(),
+        files: 3,
+        bytes: 1 << 40,
+    };
+    [
+        record.clone(),
+        ContentRecord {
+            infohash: None,
+            ..record
+        },
+    ]
+    .map(|record| {
+        let mut signed = record.sign(&key());
+        signed.truncate(signed.len() - 64);
+        signed
+    })
+    .to_vec()
+}
+
+fn hellos() -> Vec<Vec<u8>> {
+    let (capability, record) = (vec![1; 9], vec![2; 9]);
+    vec![
+        Hello {
+            link: LinkId([1; 16]),
+            taker: TakerToken([2; 16]),
+        }
+        .encode(),
+        Welcome::Ready {
+            capability: capability.clone(),
+            record,
+        }
+        .encode(),
+        Welcome::Counting { capability }.encode(),
+        Welcome::Refused(Refusal::Stopped).encode(),
+    ]
+}
