@@ -4,8 +4,10 @@
 //! [`InfoBuilder`] writes the info dictionary, deterministically; [`Info`] reads anybody's;
 //! [`Torrent`] is the file around it.
 //!
-//! Some clients refuse a torrent without a single byte in it (libtorrent: `no files in torrent`
-//! or `invalid length`): such a share goes over iroh and HTTP, which need no pieces.
+//! A torrent without a single byte in it is read by aria2 only: libtorrent and qBittorrent say `invalid length of
+//! torrent`, Transmission `Invalid metadata entry "files"`. Such a share goes over iroh and HTTP, which need no
+//! pieces. Symlinks: libtorrent makes them if their target is a path of the torrent, and points them to
+//! themselves otherwise; Transmission 3.00 and aria2 make empty files of them.
 
 mod build;
 mod parse;
