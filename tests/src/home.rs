@@ -50,7 +50,6 @@ impl Outcome {
 pub struct Home {
     dir: TempDir,
     namespace: Option<String>,
-    listen: String,
 }
 
 impl Home {
@@ -67,12 +66,27 @@ impl Home {
     fn with(address: &str, namespace: Option<String>) -> Result<Home> {
         // Short, because the node's Unix socket lies in it.
         let dir = tempfile::Builder::new().prefix("shoal-").tempdir()?;
-        fs::create_dir(dir.path().join("home"))?;
-        Ok(Home {
-            dir,
-            namespace,
-            listen: format!("{address}:0"),
-        })
+        let home = Home { dir, namespace };
+        fs::create_dir(home.path())?;
+        home.settings(&[
+            ("listen", &format!("\"{address}:0\"")),
+            ("port-mapping", "false"),
+        ])?;
+        Ok(home)
+    }
+
+    /// Adds settings to the home's file; values as TOML writes them.
+    pub fn settings(&self, pairs: &[(&str, &str)]) -> Result<()> {
+        let path = self.path().join("config.toml");
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        for (key, value) in pairs {
+            let without: Vec<_> = text
+                .lines()
+                .filter(|line| !line.starts_with(&format!("{key} =")))
+                .collect();
+            text = format!("{}\n{key} = {value}\n", without.join("\n"));
+        }
+        Ok(fs::write(path, text)?)
     }
 
     /// The home itself.
@@ -88,6 +102,7 @@ impl Home {
     /// `shoal --home HOME ARGS`, with nothing of the caller's own settings.
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
         let mut command = in_namespace(self.namespace.as_deref(), &shoal_binary());
+        command.env("RUST_BACKTRACE", "0").env("NO_COLOR", "1");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("SHOAL_") || text.starts_with("XDG_") {
@@ -123,8 +138,7 @@ impl Home {
 
     /// `shoal share --json PATH EXTRA...` in the foreground, up to its first event.
     pub fn share(&self, path: &Path, extra: &[&str]) -> Result<Share> {
-        let mut args: Vec<OsString> = vec!["share".into(), "--json".into(), "--listen".into()];
-        args.push(self.listen.clone().into());
+        let mut args: Vec<OsString> = vec!["share".into(), "--json".into()];
         args.extend(extra.iter().map(OsString::from));
         args.push("--".into());
         args.push(path.into());
@@ -145,9 +159,17 @@ impl Home {
 
     /// `shoal up --json` in the foreground, until it says that it is up.
     pub fn up(&self) -> Result<Running> {
-        let mut running = self.start(&["up", "--json", "--listen", &self.listen])?;
-        running.event("up", Deadline::secs(20))?;
+        let mut running = self.start(&["up", "--json"])?;
+        running.event("status", Deadline::secs(20))?;
         Ok(running)
+    }
+
+    /// `shoal get --json LINK -o INTO EXTRA...` to its end; a minute is the most.
+    pub fn get(&self, link: &str, into: &Path, extra: &[&str]) -> Result<Outcome> {
+        let into = into.to_string_lossy();
+        let mut args = vec!["get", "--json", link, "-o", &into];
+        args.extend(extra);
+        self.run_within(&args, Deadline::secs(60))
     }
 
     /// One JSON answer of a command that prints one line.
@@ -187,7 +209,7 @@ impl Drop for Home {
         // A command may have left a node in the background.
         if self.path().join("lock").exists() {
             let _ = self
-                .command(&["--no-start", "down"])
+                .command(&["--no-start", "--quiet", "down"])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status();

@@ -1,0 +1,339 @@
+//! What needs root: network namespaces, a tiny file system, another user. Run by `scripts/test-privileged`.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use shoal_tests::clients::{Client, Transmission};
+use shoal_tests::namespace::{Namespace, Pair};
+use shoal_tests::{
+    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, http, in_namespace, needs,
+    poll, scratch, shoal_binary,
+};
+
+/// Shares a tree in one namespace, and Transmission fetches its magnet in the other.
+fn magnet_into_transmission(tree: &Tree, deadline_secs: u64) {
+    let pair = Pair::new().unwrap();
+    let home = Home::in_namespace(&pair.left).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let magnet = share.magnet(Deadline::secs(120)).unwrap();
+    let target = scratch().unwrap();
+    Transmission {
+        namespace: &pair.right,
+    }
+    .fetch(&magnet, target.path(), Deadline::secs(deadline_secs))
+    .unwrap();
+    assert_same_tree(
+        tree.path(),
+        &target.path().join(tree.name()),
+        Attributes::BytesOnly,
+    );
+    let log = home.json_lines(&["log", &share.id]).unwrap();
+    let row = log
+        .iter()
+        .find(|row| row["what"] == "finished")
+        .unwrap_or_else(|| panic!("not in the log: {log:#?}"));
+    assert_eq!(row["via"], "torrent");
+    assert!(row["who"].as_str().unwrap().contains("10.99.0.2"), "{row}");
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn transmission_single_file() {
+    let mut random = Random::from_env("transmission_single_file");
+    let dir = scratch().unwrap();
+    let tree = Tree::single_file(dir.path(), "film.mkv", 5_000_001, &mut random).unwrap();
+    magnet_into_transmission(&tree, 120);
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn transmission_odd_names() {
+    let mut random = Random::from_env("transmission_odd_names");
+    let dir = scratch().unwrap();
+    let tree = Tree::odd_names(dir.path(), &mut random).unwrap();
+    magnet_into_transmission(&tree, 120);
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn transmission_empty_files_and_piece_multiples() {
+    let mut random = Random::from_env("transmission_empty_files_and_piece_multiples");
+    let dir = scratch().unwrap();
+    let empty = Tree::empty_files(dir.path(), &mut random).unwrap();
+    magnet_into_transmission(&empty, 120);
+    let multiples = Tree::piece_multiples(dir.path(), &mut random).unwrap();
+    magnet_into_transmission(&multiples, 120);
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn transmission_ten_thousand_files() {
+    let mut random = Random::from_env("transmission_ten_thousand_files");
+    let dir = scratch().unwrap();
+    let tree = Tree::many_files(dir.path(), "many", 10_000, 4096, &mut random).unwrap();
+    magnet_into_transmission(&tree, 300);
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn transmission_torrent_from_the_web_and_web_seed_only() {
+    let mut random = Random::from_env("transmission_torrent_from_the_web_and_web_seed_only");
+    for bittorrent in ["true", "false"] {
+        let dir = scratch().unwrap();
+        let tree = Tree::mixed(dir.path(), "from the web", &mut random).unwrap();
+        let pair = Pair::new().unwrap();
+        let home = Home::in_namespace(&pair.left).unwrap();
+        home.settings(&[("bittorrent", bittorrent)]).unwrap();
+        let mut share = home.share(tree.path(), &[]).unwrap();
+        share.ready(Deadline::secs(60)).unwrap();
+        let address = format!("{}/{}.torrent", share.url, http::encode_path(&tree.name()));
+        let target = scratch().unwrap();
+        Transmission {
+            namespace: &pair.right,
+        }
+        .fetch(&address, target.path(), Deadline::secs(120))
+        .unwrap();
+        let got = target.path().join(tree.name());
+        assert_same_tree(tree.path(), &got, Attributes::BytesOnly);
+    }
+}
+
+/// `get` in another network than the node's, on every way.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn get_across_a_network() {
+    let mut random = Random::from_env("get_across_a_network");
+    let pair = Pair::new().unwrap();
+    let home = Home::in_namespace(&pair.left).unwrap();
+    let taker = Home::in_namespace(&pair.right).unwrap();
+    let tree = Tree::mixed(home.beside(), "across", &mut random).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let ready = share.ready(Deadline::secs(60)).unwrap();
+    assert_eq!(ready["reach"]["scope"], "network", "{ready:#}");
+    assert!(ready["reach"]["help"].as_str().is_some(), "{ready:#}");
+    for via in ["iroh", "torrent", "http"] {
+        let into = taker.beside().join(via);
+        taker
+            .get(&share.url, &into, &["--via", via])
+            .unwrap()
+            .success()
+            .unwrap();
+        assert_same_tree(tree.path(), &into.join("across"), Attributes::All);
+    }
+}
+
+/// `get` onto a file system of 8 MiB: says so, exits with 8, and goes on when there is room.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn get_onto_a_full_disk() {
+    let mut random = Random::from_env("get_onto_a_full_disk");
+    let home = Home::new().unwrap();
+    let tree = Tree::folder(home.beside(), "large").unwrap();
+    for number in 0..12 {
+        tree.file(&format!("{number}.bin"), 1 << 20, &mut random)
+            .unwrap();
+    }
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    for via in [
+        &[][..],
+        &["--via", "iroh"],
+        &["--via", "http"],
+        &["--via", "torrent"],
+    ] {
+        let disk = Disk::mount("8m");
+        let outcome = home.get(&share.url, &disk.0, via).unwrap();
+        outcome.refused(8);
+        disk.resize("40m");
+        home.get(&share.url, &disk.0, via)
+            .unwrap()
+            .success()
+            .unwrap();
+        assert_same_tree(tree.path(), &disk.0.join("large"), Attributes::All);
+    }
+}
+
+/// Root reads everything, so this one runs as nobody.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn a_file_that_may_not_be_read_is_reported() {
+    let mut random = Random::from_env("a_file_that_may_not_be_read_is_reported");
+    let home = tempfile::Builder::new().prefix("shoal-").tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let tree = Tree::mixed(home.path(), "partly", &mut random).unwrap();
+    let closed = tree.path().join("photos/two.jpg");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let nobody = |args: &[&str]| {
+        // A copy, because the build folder may lie where nobody else can go.
+        let binary = home.path().join("shoal");
+        if !binary.exists() {
+            fs::copy(shoal_binary(), &binary).unwrap();
+        }
+        let mut command = Command::new(needs("setpriv").unwrap());
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(binary)
+            .arg("--home")
+            .arg(home.path().join("home"))
+            .args(args)
+            .env("HOME", home.path());
+        command
+    };
+    let path = tree.path().to_str().unwrap();
+    let share = &["share", "--json", "--listen", "127.0.0.1:0", path];
+    let mut running = Running::start(nobody(share)).unwrap();
+    let problem = running.event("problem", Deadline::secs(20)).unwrap();
+    assert_eq!(problem["path"], "photos/two.jpg");
+    let ready = running.event("ready", Deadline::secs(20)).unwrap();
+    assert_eq!(ready["files"], 4);
+
+    let mut alone = Running::start(nobody(&[
+        "share",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        closed.to_str().unwrap(),
+    ]))
+    .unwrap();
+    alone.outcome(Deadline::secs(20)).unwrap().refused(4);
+}
+
+/// miniupnpd as the router between a network and an outside: the node asks, and the link says who can reach it.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn a_router_maps_the_ports() {
+    let mut random = Random::from_env("a_router_maps_the_ports");
+    let pair = Pair::new().unwrap();
+    // The right side becomes the router; its outside is a public address on a device that leads nowhere.
+    pair.right
+        .run(&["ip", "link", "add", "outside", "type", "dummy"])
+        .unwrap();
+    pair.right
+        .run(&["ip", "address", "add", "198.51.100.7/24", "dev", "outside"])
+        .unwrap();
+    pair.right
+        .run(&["ip", "link", "set", "outside", "up"])
+        .unwrap();
+    pair.left
+        .run(&["ip", "route", "add", "default", "via", pair.right.address()])
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let _router = router(&pair.right, dir.path());
+
+    let home = Home::in_namespace(&pair.left).unwrap();
+    home.settings(&[("port-mapping", "true")]).unwrap();
+    let tree = Tree::mixed(home.beside(), "mapped", &mut random).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    let status = poll(Deadline::secs(40), "the router's mappings", || {
+        let status = home.json(&["status"])?;
+        let mapped = status["mappings"].as_array().is_some_and(|list| {
+            list.iter()
+                .filter(|mapping| mapping["outcome"]["type"] == "mapped")
+                .count()
+                >= 2
+        });
+        Ok(mapped.then_some(status))
+    })
+    .unwrap();
+    assert!(
+        status["mappings"].to_string().contains("198.51.100.7"),
+        "{status:#}"
+    );
+    let rules = pair.right.run(&["nft", "list", "ruleset"]).unwrap();
+    let port = status["ports"]["tcp"].as_u64().unwrap();
+    assert!(
+        rules.contains(&port.to_string()),
+        "the router has no rule: {rules}"
+    );
+}
+
+/// miniupnpd with UPnP, NAT-PMP and PCP on a namespace's cable.
+fn router(namespace: &Namespace, dir: &Path) -> Running {
+    let tables = dir.join("tables.nft");
+    fs::write(
+        &tables,
+        "table inet filter {
+    chain miniupnpd {}
+    chain prerouting_miniupnpd {}
+    chain postrouting_miniupnpd {}
+    chain forward { type filter hook forward priority 0; jump miniupnpd; }
+    chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
+    chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
+}\n",
+    )
+    .unwrap();
+    namespace
+        .run(&["nft", "-f", tables.to_str().unwrap()])
+        .unwrap();
+    let config = dir.join("miniupnpd.conf");
+    fs::write(
+        &config,
+        format!(
+            "ext_ifname=outside
+ext_ip=198.51.100.7
+listening_ip=cable
+enable_natpmp=yes
+enable_pcp_pmp=yes
+enable_upnp=yes
+secure_mode=no
+system_uptime=yes
+min_lifetime=120
+max_lifetime=86400
+uuid=00000000-0000-4000-8000-000000000001
+upnp_table_name=filter
+upnp_nat_table_name=filter
+upnp_forward_chain=miniupnpd
+upnp_nat_chain=prerouting_miniupnpd
+upnp_nat_postrouting_chain=postrouting_miniupnpd
+lease_file={}
+allow 1-65535 0.0.0.0/0 1-65535
+",
+            dir.join("leases").display()
+        ),
+    )
+    .unwrap();
+    let mut command = in_namespace(Some(namespace.name()), &needs("miniupnpd").unwrap());
+    command
+        .args(["-d", "-f"])
+        .arg(&config)
+        .arg("-P")
+        .arg(dir.join("pid"));
+    Running::start(command).unwrap()
+}
+
+/// A tmpfs that goes when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(size: &str) -> Disk {
+        let path = tempfile::tempdir().unwrap().keep();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "shoal-test"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(status.success(), "mount");
+        Disk(path)
+    }
+
+    fn resize(&self, size: &str) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,size={size}")])
+            .arg(&self.0)
+            .status()
+            .unwrap();
+        assert!(status.success(), "remount");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
