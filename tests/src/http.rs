@@ -46,7 +46,7 @@ pub fn get(url: &str) -> Result<Response> {
 }
 
 /// GET with more headers.
-pub fn get_with(url: &str, headers: &[(&str, &str)]) -> Result<Response> {
+pub fn with_headers(url: &str, headers: &[(&str, &str)]) -> Result<Response> {
     request("GET", url, headers, b"")
 }
 

@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod http;
 pub mod namespace;
+pub mod swarm;
 pub mod tidy;
 
 mod compare;

@@ -99,8 +99,8 @@ fn ten_thousand_small_files() {
 
 /// `get` waits while the other side hashes, and then has all.
 #[test]
-fn get_while_the_other_side_hashes() {
-    let mut random = Random::from_env("get_while_the_other_side_hashes");
+fn taking_while_the_other_side_hashes() {
+    let mut random = Random::from_env("taking_while_the_other_side_hashes");
     let dir = scratch().unwrap();
     let tree = Tree::sparse_file(dir.path(), "late.img", 1 << 30, &mut random).unwrap();
     let home = Home::new().unwrap();

@@ -105,8 +105,8 @@ fn transmission_torrent_from_the_web_and_web_seed_only() {
 /// `get` in another network than the node's, on every way.
 #[test]
 #[ignore = "needs root: scripts/test-privileged"]
-fn get_across_a_network() {
-    let mut random = Random::from_env("get_across_a_network");
+fn taking_across_a_network() {
+    let mut random = Random::from_env("taking_across_a_network");
     let pair = Pair::new().unwrap();
     let home = Home::in_namespace(&pair.left).unwrap();
     let taker = Home::in_namespace(&pair.right).unwrap();
@@ -129,8 +129,8 @@ fn get_across_a_network() {
 /// `get` onto a file system of 8 MiB: says so, exits with 8, and goes on when there is room.
 #[test]
 #[ignore = "needs root: scripts/test-privileged"]
-fn get_onto_a_full_disk() {
-    let mut random = Random::from_env("get_onto_a_full_disk");
+fn taking_onto_a_full_disk() {
+    let mut random = Random::from_env("taking_onto_a_full_disk");
     let home = Home::new().unwrap();
     let tree = Tree::folder(home.beside(), "large").unwrap();
     for number in 0..12 {

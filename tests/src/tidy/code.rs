@@ -63,7 +63,11 @@ impl SourceFile {
 
     /// Whether the file is a binary's root: it may print and read the environment.
     pub fn is_binary(&self) -> bool {
-        self.path.ends_with("src/main.rs") || self.path.iter().any(|part| part == "bin")
+        self.path.ends_with("src/main.rs")
+            || self
+                .path
+                .iter()
+                .any(|part| part == "bin" || part == "examples")
     }
 }
 

@@ -1,0 +1,171 @@
+//! What a node keeps over restarts, and what it does when the files under it change.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use shoal_tests::{
+    Attributes, Deadline, Home, Random, Tree, assert_same_tree, differences, http, poll, scratch,
+};
+
+/// 1 GiB is served again within a second of a restart after kill -9, under the same link, and is not read again.
+#[test]
+fn a_gibibyte_is_served_again_within_a_second() {
+    let mut random = Random::from_env("a_gibibyte_is_served_again_within_a_second");
+    let dir = scratch().unwrap();
+    let tree = Tree::single_file(dir.path(), "gib.bin", 1 << 30, &mut random).unwrap();
+    let home = Home::new().unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let magnet = share.magnet(Deadline::secs(120)).unwrap();
+    share.running.kill().unwrap();
+
+    let started = Instant::now();
+    let node = home.up().unwrap();
+    let record = http::get(&format!("{}/record", share.url)).unwrap();
+    assert_eq!(record.status, 200);
+    let mut answer = http::get(&format!("{}/f/gib.bin", share.url)).unwrap();
+    let mut first = [0; 1];
+    answer.reader().read_exact(&mut first).unwrap();
+    let elapsed = started.elapsed();
+    eprintln!("served again after {elapsed:?}");
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    drop(answer);
+    let view = home.json(&["shares"]).unwrap();
+    assert_eq!(view["magnet"], magnet.as_str());
+    assert_eq!(view["state"]["type"], "ready");
+    let io = fs::read_to_string(format!("/proc/{}/io", node.id())).unwrap();
+    let read: u64 = io
+        .lines()
+        .find_map(|line| line.strip_prefix("rchar: "))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(read < 100 << 20, "{read} bytes were read at the restart");
+    let into = scratch().unwrap();
+    home.get(&share.url, into.path(), &[])
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_same_tree(tree.path(), &into.path().join("gib.bin"), Attributes::All);
+}
+
+/// When the foreground command that is the node ends, a waiting one takes over within a second.
+#[test]
+fn a_waiting_share_takes_over() {
+    let mut random = Random::from_env("a_waiting_share_takes_over");
+    let home = Home::new().unwrap();
+    let one = Tree::single_file(home.beside(), "one.bin", 10_000, &mut random).unwrap();
+    let two = Tree::single_file(home.beside(), "two.bin", 10_000, &mut random).unwrap();
+    let mut first = home.share(one.path(), &[]).unwrap();
+    first.ready(Deadline::secs(20)).unwrap();
+    let mut second = home.share(two.path(), &[]).unwrap();
+    second.ready(Deadline::secs(20)).unwrap();
+    assert_eq!(http::get(&second.url).unwrap().status, 200);
+    first.running.kill().unwrap();
+    poll(Deadline::secs(1), "the second command to take over", || {
+        Ok(http::get(&second.url)
+            .ok()
+            .filter(|answer| answer.status == 200)
+            .map(drop))
+    })
+    .unwrap();
+    assert_eq!(
+        http::get(&first.url).unwrap().status,
+        200,
+        "all links of the home"
+    );
+    assert_eq!(home.json(&["status"]).unwrap()["pid"], second.running.id());
+}
+
+#[test]
+fn a_changed_file_is_reported_and_never_served_wrong() {
+    let mut random = Random::from_env("a_changed_file_is_reported_and_never_served_wrong");
+    let home = Home::new().unwrap();
+    let tree = Tree::mixed(home.beside(), "changing", &mut random).unwrap();
+    let file = tree.path().join("photos/one.jpg");
+    let original = fs::read(&file).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    fs::write(&file, random.bytes(original.len())).unwrap();
+
+    let answer = http::get(&format!("{}/f/photos/one.jpg", share.url)).unwrap();
+    assert_ne!(answer.status, 200, "a changed file is not served");
+    for via in ["iroh", "torrent", "http"] {
+        let into = home.beside().join(via);
+        let mut running = home
+            .start(&[
+                "get",
+                "--json",
+                &share.url,
+                "-o",
+                into.to_str().unwrap(),
+                "--via",
+                via,
+            ])
+            .unwrap();
+        // BitTorrent has no word for it: `get` may wait for somebody who has the piece.
+        let outcome = running.outcome(Deadline::secs(15));
+        if let Ok(outcome) = outcome {
+            assert_ne!(outcome.code, Some(0), "{via}: {outcome:#?}");
+        }
+        let got = into.join("changing/photos/one.jpg");
+        assert!(
+            !got.exists() || fs::read(&got).unwrap() == original,
+            "{via}: wrong bytes"
+        );
+    }
+    let view = home.json(&["shares"]).unwrap();
+    assert!(view["problems"].to_string().contains("one.jpg"), "{view:#}");
+}
+
+#[test]
+fn a_file_that_grows_while_hashed_is_reported() {
+    let mut random = Random::from_env("a_file_that_grows_while_hashed_is_reported");
+    let dir = scratch().unwrap();
+    let tree = Tree::folder(dir.path(), "growing").unwrap();
+    tree.file("quiet.txt", 1000, &mut random).unwrap();
+    Tree::sparse_file(tree.path(), "grows.log", 4 << 30, &mut random).unwrap();
+    let home = Home::new().unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share
+        .running
+        .event_where("progress", Deadline::secs(20), |event| {
+            event["phase"] == "hash" && event["bytes"].as_u64().is_some_and(|bytes| bytes > 2000)
+        })
+        .unwrap();
+    let mut file = fs::File::options()
+        .append(true)
+        .open(tree.path().join("grows.log"))
+        .unwrap();
+    file.write_all(b"one more line\n").unwrap();
+    let problem = share.running.event("problem", Deadline::secs(60)).unwrap();
+    assert_eq!(problem["path"], "grows.log");
+    let ready = share.ready(Deadline::secs(60)).unwrap();
+    assert_eq!(ready["files"], 1, "the other file is shared: {ready}");
+}
+
+/// What the node served before it ended by Ctrl-C it serves again with `up`, under the same addresses.
+#[test]
+fn the_link_survives_ctrl_c_and_up() {
+    let mut random = Random::from_env("the_link_survives_ctrl_c_and_up");
+    let home = Home::new().unwrap();
+    let tree = Tree::mixed(home.beside(), "rest", &mut random).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    share.running.interrupt().unwrap();
+    let ended = share.running.outcome(Deadline::secs(10)).unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(http::get(&share.url).is_err(), "it rests");
+    home.run(&["up", "--detach"]).unwrap().success().unwrap();
+    assert_eq!(http::get(&share.url).unwrap().status, 200);
+    let into = home.beside().join("got");
+    home.get(&share.url, &into, &[]).unwrap().success().unwrap();
+    assert_eq!(
+        differences(tree.path(), &into.join("rest"), Attributes::All).unwrap(),
+        [""; 0]
+    );
+    home.run(&["down"]).unwrap().success().unwrap();
+    home.run(&["--no-start", "status"]).unwrap().refused(10);
+}
