@@ -17,6 +17,9 @@ use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, PieceSet, UtMetadata, frame_len,
 };
 use shoal_protocol::range::{Selected, select};
+use shoal_protocol::tracker::{
+    AnnounceQuery, Head, ScrapeQuery, Target, compact, udp, url_data::UrlData,
+};
 use shoal_protocol::{display, path};
 
 /// What a content record's signature is over, before its bytes.
@@ -298,6 +301,54 @@ pub fn hello(data: &[u8]) {
     if let Ok(welcome) = Welcome::decode(data) {
         assert_eq!(welcome.encode(), data);
     }
+}
+
+/// An HTTP request to a tracker: head, target and query, and each of them alone.
+pub fn tracker_http(data: &[u8]) {
+    if let Ok(head) = Head::parse(data) {
+        assert!(head.len_bytes <= data.len());
+        check_target(head.target);
+    }
+    check_target(data);
+    check_query(data);
+}
+
+fn check_target(target: &[u8]) {
+    if let Ok(Target::Announce { token, query } | Target::Scrape { token, query }) =
+        Target::parse(target)
+    {
+        assert!(
+            token.is_none_or(|token| shoal_protocol::tracker::target::is_token(token.as_bytes()))
+        );
+        check_query(query);
+    }
+}
+
+fn check_query(query: &[u8]) {
+    let _ = AnnounceQuery::parse(query);
+    let _ = ScrapeQuery::parse(query);
+}
+
+/// Packets to and from a UDP tracker: what is read is written and read again as the same.
+pub fn tracker_udp(data: &[u8]) {
+    if let Ok(request) = udp::Request::parse(data) {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        assert_eq!(udp::Request::parse(&out), Ok(request));
+    }
+    if let Ok(response) = udp::Response::parse(data) {
+        let mut out = Vec::new();
+        response.encode(&mut out);
+        assert_eq!(out, data[..out.len()]);
+        assert_eq!(udp::Response::parse(&out), Ok(response));
+    }
+    if let Ok(url) = UrlData::parse(data) {
+        let mut out = Vec::new();
+        url.encode(&mut out);
+        assert_eq!(UrlData::parse(&out), Ok(url));
+    }
+    assert_eq!(udp::scrape_entries(data).count(), data.len() / 12);
+    let _ = (compact::parse_v4(data), compact::parse_v6(data));
 }
 
 /// The key of seeds and of the record target.

@@ -13,6 +13,9 @@ use shoal_protocol::path::RelPath;
 use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, Reserved, UtMetadata,
 };
+use shoal_protocol::tracker::udp::{Announce, Request, Response};
+use shoal_protocol::tracker::url_data::UrlData;
+use shoal_protocol::tracker::{Event, PeerId};
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
@@ -66,6 +69,8 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ),
         ("record", records()),
         ("hello", hellos()),
+        ("tracker_http", tracker_requests()),
+        ("tracker_udp", tracker_packets()),
     ]
 }
 
@@ -292,4 +297,78 @@ fn hellos() -> Vec<Vec<u8>> {
         Welcome::Counting { capability }.encode(),
         Welcome::Refused(Refusal::Stopped).encode(),
     ]
+}
+
+fn tracker_requests() -> Vec<Vec<u8>> {
+    let announce = "/announce/abcdefghijklmnop?info_hash=%00%01aaaaaaaaaaaaaaaaaa&peer_id=-qB4520-abcdefghijkl&port=6881\
+        &uploaded=0&downloaded=0&left=5&event=started&numwant=50&compact=1&key=ABCD&ip=192.0.2.1&ipv6=2001%3Adb8%3A%3A1";
+    let scrape = "/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa&info_hash=bbbbbbbbbbbbbbbbbbbb";
+    let head = format!(
+        "GET {announce} HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n"
+    );
+    texts(&[&head, announce, scrape])
+}
+
+fn tracker_packets() -> Vec<Vec<u8>> {
+    let announce = Announce {
+        infohash: InfoHash([1; 20]),
+        peer_id: PeerId([2; 20]),
+        downloaded: 0,
+        left: 5,
+        uploaded: 0,
+        event: Event::Started,
+        claimed_ip: None,
+        key: 7,
+        numwant: None,
+        port: 6881,
+    };
+    let (connection, transaction) = (9, 8);
+    let url = UrlData(b"/announce/token?x=1".as_slice().into());
+    let requests = [
+        Request::Connect { transaction },
+        Request::Announce {
+            connection,
+            transaction,
+            announce,
+            url,
+        },
+        Request::Scrape {
+            connection,
+            transaction,
+            infohashes: vec![InfoHash([1; 20]); 2],
+        },
+    ];
+    let responses = [
+        Response::Connect {
+            transaction,
+            connection,
+        },
+        Response::Announce {
+            transaction,
+            interval_s: 1800,
+            leeches: 1,
+            seeds: 2,
+            peers: &[1; 12],
+        },
+        Response::Scrape {
+            transaction,
+            entries: &[1; 24],
+        },
+        Response::Error {
+            transaction,
+            message: b"no",
+        },
+    ];
+    let mut packets = Vec::new();
+    for request in requests {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        packets.push(out);
+    }
+    for response in responses {
+        let mut out = Vec::new();
+        response.encode(&mut out);
+        packets.push(out);
+    }
+    packets
 }
