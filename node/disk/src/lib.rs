@@ -26,7 +26,7 @@ pub use named::WalkError;
 pub use roots::{SourceRoot, Sources};
 pub use source::{SourceError, SourceFile};
 pub use stamp::Stamp;
-pub use walk::walk;
+pub use walk::{locate_roots, walk};
 
 #[cfg(test)]
 mod source_tests;

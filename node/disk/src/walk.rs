@@ -21,21 +21,7 @@ use std::path::PathBuf;
 /// # Errors
 /// See [`WalkError`]. What is wrong with single entries below a root is in [`Tree::problems`].
 pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
-    let mut named = roots
-        .iter()
-        .map(|root| resolve(root))
-        .collect::<Result<Vec<_>, _>>()?;
-    let first = named.first().ok_or(WalkError::NoRoots)?;
-    let name = match (name, &first.name, named.len()) {
-        (Some(name), ..) => name.to_owned(),
-        (None, Some(own), 1) => own.clone(),
-        (None, Some(own), count) => format!("{own} and {} more", count - 1),
-        (None, None, _) => return Err(WalkError::NoName(first.given.clone())),
-    };
-    check_name(&name).map_err(|reason| WalkError::BadName {
-        name: name.clone(),
-        reason,
-    })?;
+    let (name, mut named) = resolve_all(roots, name)?;
     let mut walker = Walker::default();
     let mut shape = Shape::Folder;
     let mut roots = Vec::with_capacity(named.len());
@@ -53,14 +39,6 @@ pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
         }
         roots.push(only.source(None));
     } else {
-        named.sort_by(|a, b| a.name.cmp(&b.name));
-        for pair in named.windows(2) {
-            if let [a, b] = pair
-                && a.name == b.name
-            {
-                return Err(WalkError::Duplicate(b.name.clone().unwrap_or_default()));
-            }
-        }
         for root in &named {
             roots.push(walker.one_of_several(root)?);
         }
@@ -79,6 +57,57 @@ pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
         total_bytes,
         problems,
     })
+}
+
+/// The name of a share of these paths, and where they are, without looking below them.
+///
+/// A link that was walked before is found again with this.
+///
+/// # Errors
+/// See [`WalkError`].
+pub fn locate_roots(
+    roots: &[PathBuf],
+    name: Option<&str>,
+) -> Result<(String, Vec<SourceRoot>), WalkError> {
+    let (name, named) = resolve_all(roots, name)?;
+    let several = named.len() > 1;
+    let sources = named
+        .iter()
+        .map(|root| root.source(root.name.clone().filter(|_| several)));
+    Ok((name, sources.collect()))
+}
+
+/// The share's name, and its roots: sorted by their own names, each of which is there once.
+fn resolve_all(
+    roots: &[PathBuf],
+    name: Option<&str>,
+) -> Result<(String, Vec<Root>), WalkError> {
+    let mut named = roots
+        .iter()
+        .map(|root| resolve(root))
+        .collect::<Result<Vec<_>, _>>()?;
+    let first = named.first().ok_or(WalkError::NoRoots)?;
+    let name = match (name, &first.name, named.len()) {
+        (Some(name), ..) => name.to_owned(),
+        (None, Some(own), 1) => own.clone(),
+        (None, Some(own), count) => format!("{own} and {} more", count - 1),
+        (None, None, _) => return Err(WalkError::NoName(first.given.clone())),
+    };
+    check_name(&name).map_err(|reason| WalkError::BadName {
+        name: name.clone(),
+        reason,
+    })?;
+    if named.len() > 1 {
+        named.sort_by(|a, b| a.name.cmp(&b.name));
+        for pair in named.windows(2) {
+            if let [a, b] = pair
+                && a.name == b.name
+            {
+                return Err(WalkError::Duplicate(b.name.clone().unwrap_or_default()));
+            }
+        }
+    }
+    Ok((name, named))
 }
 
 /// What was collected so far.
