@@ -42,7 +42,7 @@ impl Tree {
     }
 
     /// Names that programs stumble over, as far as other people's clients keep them: libtorrent shortens names above
-    /// 240 bytes and drops backslashes and control characters.
+    /// 240 bytes and drops backslashes and control characters, and Transmission refuses a torrent with a name of dots.
     pub fn odd_names(parent: &Path, random: &mut Random) -> Result<Tree> {
         let tree = Tree::folder(parent, "Ünïcödé 名前")?;
         for name in [
@@ -66,7 +66,6 @@ impl Tree {
             "star*.txt",
             "tilde~",
             ".hidden",
-            "...",
         ] {
             let len = 1 + random.below(40_000);
             // A slash separates folders here, as in `</script>`.
@@ -158,6 +157,7 @@ impl Tree {
     /// Adds names that only Shoal keeps on both sides.
     pub fn with_names_of_our_own(self, random: &mut Random) -> Result<Tree> {
         for name in [
+            "...",
             "back\\slash.txt",
             "new\nline",
             "bell\u{7}",

@@ -16,6 +16,11 @@ use shoal_tests::{
 
 /// Shares a tree in one namespace, and Transmission fetches its magnet in the other.
 fn magnet_into_transmission(tree: &Tree, deadline_secs: u64) {
+    magnet_into_transmission_as(tree, tree.path(), deadline_secs);
+}
+
+/// The same where Transmission gives names of its own.
+fn magnet_into_transmission_as(tree: &Tree, expected: &Path, deadline_secs: u64) {
     let pair = Pair::new().unwrap();
     let home = Home::in_namespace(&pair.left).unwrap();
     let mut share = home.share(tree.path(), &[]).unwrap();
@@ -27,7 +32,7 @@ fn magnet_into_transmission(tree: &Tree, deadline_secs: u64) {
     .fetch(&magnet, target.path(), Deadline::secs(deadline_secs))
     .unwrap();
     assert_same_tree(
-        tree.path(),
+        expected,
         &target.path().join(tree.name()),
         Attributes::BytesOnly,
     );
@@ -55,7 +60,34 @@ fn transmission_odd_names() {
     let mut random = Random::from_env("transmission_odd_names");
     let dir = scratch().unwrap();
     let tree = Tree::odd_names(dir.path(), &mut random).unwrap();
-    magnet_into_transmission(&tree, 120);
+    let renamed = scratch().unwrap();
+    let expected = renamed_by_transmission(tree.path(), renamed.path());
+    magnet_into_transmission_as(&tree, &expected, 120);
+}
+
+/// Transmission 3.00 changes names that Windows does not know. Copies the tree under the names that it gives.
+fn renamed_by_transmission(from: &Path, into: &Path) -> PathBuf {
+    let name = from.file_name().unwrap().to_string_lossy().into_owned();
+    let name: String = name
+        .trim_start_matches(' ')
+        .trim_end_matches([' ', '.'])
+        .chars()
+        .map(|char| match char {
+            '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' => '_',
+            char if char.is_ascii_control() => '_',
+            char => char,
+        })
+        .collect();
+    let target = into.join(name);
+    if from.is_dir() {
+        fs::create_dir(&target).unwrap();
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            renamed_by_transmission(&entry.path(), &target);
+        }
+    } else {
+        fs::copy(from, &target).unwrap();
+    }
+    target
 }
 
 #[test]
