@@ -1,0 +1,335 @@
+//! The public side: every path below `/s/<id>`.
+
+use crate::AGENT_MAX_BYTES;
+use crate::answer::{Form, Problem, secret};
+use crate::buffer::Pool;
+use crate::content::Content;
+use crate::delivery::Delivery;
+use crate::list;
+use crate::naming::disposition;
+use crate::port::{FileError, Links, PublicShare, Stage, Visitor};
+use crate::target::{PREFIX, Target, What};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use bytes::{Bytes, BytesMut};
+use futures::stream::StreamExt;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
+use shoal_protocol::hello::Refusal;
+use shoal_protocol::id::TakerToken;
+use shoal_protocol::limits::BLOBS_REQUEST_MAX_BYTES;
+use shoal_protocol::manifest::Shape;
+use shoal_protocol::path::RelPath;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time for the whole body of a request, and for each part of it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(300);
+const BODY_PART_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Header of a taker token.
+pub const TAKER_HEADER: &str = "shoal-taker";
+
+#[derive(Clone)]
+struct Public {
+    links: Arc<dyn Links>,
+    pool: Arc<Pool>,
+}
+
+/// What a request asks of a share that is open.
+struct Visit {
+    share: Arc<dyn PublicShare>,
+    visitor: Visitor,
+    delivery: Delivery,
+    pool: Arc<Pool>,
+    path: String,
+}
+
+/// The pages, files and formats of links, as ARCHITECTURE.md lists them. Other routes can be merged.
+///
+/// Without [`crate::serve_connection`] the client's address is unknown and taken to be 0.0.0.0.
+pub fn public_router(links: Arc<dyn Links>) -> Router {
+    let public = Public {
+        links,
+        pool: Arc::new(Pool::default()),
+    };
+    // The paths are taken apart by `Target`: axum would decode them first.
+    Router::new()
+        .route(&format!("{PREFIX}{{*rest}}"), any(link))
+        .fallback(nothing)
+        .with_state(public)
+}
+
+async fn nothing(headers: HeaderMap) -> Response {
+    Problem::nothing().answer(Form::of(&headers))
+}
+
+async fn link(State(public): State<Public>, request: Request) -> Response {
+    let form = Form::of(request.headers());
+    match public.answer(request).await {
+        Ok(response) => response,
+        Err(problem) => problem.answer(form),
+    }
+}
+
+impl Public {
+    async fn answer(self, request: Request) -> Result<Response, Problem> {
+        let (head, body) = request.into_parts();
+        let target = Target::parse(head.uri.path()).ok_or(Refusal::Unknown)?;
+        let allowed = match target.what {
+            What::Blobs | What::Done => &[Method::POST][..],
+            _ => &[Method::GET, Method::HEAD][..],
+        };
+        if target.what == What::Nothing {
+            return Err(Problem::nothing());
+        }
+        if !allowed.contains(&head.method) {
+            return Err(Problem::method(match target.what {
+                What::Blobs | What::Done => "POST",
+                _ => "GET, HEAD",
+            }));
+        }
+        let visitor = visitor(&head)?;
+        let visit = Visit {
+            share: self.links.open(&target.id, &visitor)?,
+            visitor,
+            delivery: head.extensions.get().cloned().unwrap_or_default(),
+            pool: self.pool,
+            path: format!("{PREFIX}{}", target.id),
+        };
+        visit.answer(target.what, head, body).await
+    }
+}
+
+impl Visit {
+    async fn answer(self, what: What, head: Parts, body: Body) -> Result<Response, Problem> {
+        match what {
+            What::List => list::answer(&*self.share, &self.path, head.uri.query(), &head.headers),
+            What::File(path) => self.file(path, &head).await,
+            What::WebSeed { below } => {
+                let path = self.seeded_path(below)?;
+                self.file(path, &head).await
+            }
+            What::Torrent => self.torrent().await,
+            What::Capability => Ok(octets(self.share.about().capability)),
+            What::Record => self.record(),
+            What::Manifest => self.manifest().await,
+            What::Blobs => self.blobs(&head, body).await,
+            What::Done => {
+                self.share.done(&self.visitor);
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            What::Nothing => Err(Problem::nothing()),
+        }
+    }
+
+    /// BEP 19: below a folder's name is a path in it; one file has nothing below its name.
+    fn seeded_path(&self, below: Option<RelPath>) -> Result<RelPath, Problem> {
+        let about = self.share.about();
+        match (about.shape, below) {
+            (Shape::SingleFile, None) => {
+                RelPath::new(&about.name).map_err(|_| FileError::NotFound.into())
+            }
+            (Shape::Folder, Some(path)) => Ok(path),
+            (Shape::Folder, None) => Err(FileError::Folder.into()),
+            (Shape::SingleFile, Some(_)) => Err(FileError::NotFound.into()),
+        }
+    }
+
+    async fn file(self, path: RelPath, head: &Parts) -> Result<Response, Problem> {
+        let name = path.name().to_owned();
+        let share = self.share.clone();
+        let file = blocking(move || share.file(&path)).await??;
+        let admit = || self.share.admit(&self.visitor);
+        Content { file, name }.answer(&head.method, &head.headers, self.delivery, self.pool, admit)
+    }
+
+    async fn torrent(self) -> Result<Response, Problem> {
+        // 202 would have a torrent client read the sentence as a torrent.
+        self.hashed(StatusCode::SERVICE_UNAVAILABLE)?;
+        let about = self.share.about();
+        let share = self.share.clone();
+        let bytes = blocking(move || share.torrent()).await?.ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "a torrent cannot say what is in this share: take it from the list, or with shoal get",
+            )
+        })?;
+        let mut response = octets(bytes);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-bittorrent"),
+        );
+        let name = format!("{}.torrent", about.name);
+        headers.insert(
+            header::CONTENT_DISPOSITION,
+            disposition("attachment", &name),
+        );
+        Ok(response)
+    }
+
+    fn record(self) -> Result<Response, Problem> {
+        self.hashed(StatusCode::ACCEPTED)?;
+        let record = self.share.about().record;
+        record
+            .map(octets)
+            .ok_or_else(|| Problem::counting(StatusCode::ACCEPTED))
+    }
+
+    async fn manifest(self) -> Result<Response, Problem> {
+        self.hashed(StatusCode::ACCEPTED)?;
+        let share = self.share.clone();
+        let manifest = blocking(move || share.manifest()).await?;
+        manifest
+            .map(octets)
+            .ok_or_else(|| Problem::counting(StatusCode::ACCEPTED))
+    }
+
+    /// `early` is the status while hashing goes on.
+    fn hashed(&self, early: StatusCode) -> Result<(), Problem> {
+        match self.share.about().stage {
+            Stage::Ready => Ok(()),
+            Stage::Walking | Stage::Hashing => Err(Problem::counting(early)),
+            Stage::Failed { why } => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "failed",
+                format!(
+                    "the files could not be counted ({why}): take them one by one from the list"
+                ),
+            )),
+        }
+    }
+
+    async fn blobs(self, head: &Parts, body: Body) -> Result<Response, Problem> {
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        if kind.is_none_or(|kind| kind != "application/octet-stream") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "type",
+                "a request for blobs is application/octet-stream",
+            ));
+        }
+        let body = read_body(body, BLOBS_REQUEST_MAX_BYTES).await?;
+        let seat = self.share.admit(&self.visitor)?;
+        self.delivery.watch(&seat);
+        let answer = self
+            .share
+            .blobs(body, seat.clone())
+            .map(move |part| match seat.ended() {
+                Some(refusal) => Err(io::Error::other(refusal)),
+                None => part,
+            });
+        let mut response = octets(Bytes::new());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from_stream(answer);
+        Ok(response)
+    }
+}
+
+/// Who asks, as far as the request says.
+fn visitor(head: &Parts) -> Result<Visitor, Problem> {
+    let addr = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    let headers = &head.headers;
+    let taker = match headers.get(TAKER_HEADER) {
+        None => None,
+        Some(value) => {
+            let token = value.to_str().ok().map(TakerToken::from_hex);
+            let Some(Ok(token)) = token else {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "taker",
+                    "a taker token is 32 hexadecimal digits",
+                ));
+            };
+            Some(token)
+        }
+    };
+    let agent = headers.get(header::USER_AGENT).map(|value| {
+        let kept = value.as_bytes().iter().take(AGENT_MAX_BYTES);
+        kept.map(|byte| match byte {
+            b' '..=b'~' => char::from(*byte),
+            _ => '?',
+        })
+        .collect()
+    });
+    Ok(Visitor {
+        addr: addr.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |info| info.0),
+        taker,
+        agent,
+    })
+}
+
+async fn read_body(mut body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "limit",
+            format!("a request has at most {max_bytes} bytes: ask for less at once"),
+        )
+    };
+    let slow = || {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow",
+            "the request did not arrive in time: try again",
+        )
+    };
+    let read = async {
+        let mut kept = BytesMut::new();
+        while let Some(part) = tokio::time::timeout(BODY_PART_TIMEOUT, body.frame())
+            .await
+            .map_err(|_| slow())?
+        {
+            let part = part.map_err(|_| slow())?;
+            if let Ok(data) = part.into_data() {
+                if kept.len() + data.len() > max_bytes {
+                    return Err(too_large());
+                }
+                kept.extend_from_slice(&data);
+            }
+        }
+        Ok(kept.freeze())
+    };
+    tokio::time::timeout(BODY_TIMEOUT, read)
+        .await
+        .map_err(|_| slow())?
+}
+
+/// Runs what may read a disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something failed that should not: this is a mistake in Shoal",
+        )
+    })
+}
+
+fn octets(bytes: Bytes) -> Response {
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    *response.body_mut() = Body::from(bytes);
+    response
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    secret(response.headers_mut());
+    response
+}
