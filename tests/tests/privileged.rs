@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use shoal_tests::clients::{Client, Transmission};
-use shoal_tests::namespace::{Namespace, Pair};
+use shoal_tests::namespace::Pair;
 use shoal_tests::{
     Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, http, in_namespace, needs,
     poll, scratch, shoal_binary,
@@ -232,110 +232,6 @@ fn a_file_that_may_not_be_read_is_reported() {
     ]))
     .unwrap();
     alone.outcome(Deadline::secs(20)).unwrap().refused(4);
-}
-
-/// miniupnpd as the router between a network and an outside: the node asks, and the link says who can reach it.
-#[test]
-#[ignore = "needs root: scripts/test-privileged"]
-fn a_router_maps_the_ports() {
-    let mut random = Random::from_env("a_router_maps_the_ports");
-    let pair = Pair::new().unwrap();
-    // The right side becomes the router; its outside is a public address on a device that leads nowhere.
-    pair.right
-        .run(&["ip", "link", "add", "outside", "type", "dummy"])
-        .unwrap();
-    pair.right
-        .run(&["ip", "address", "add", "198.51.100.7/24", "dev", "outside"])
-        .unwrap();
-    pair.right
-        .run(&["ip", "link", "set", "outside", "up"])
-        .unwrap();
-    pair.left
-        .run(&["ip", "route", "add", "default", "via", pair.right.address()])
-        .unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let _router = router(&pair.right, dir.path());
-
-    let home = Home::in_namespace(&pair.left).unwrap();
-    home.settings(&[("port-mapping", "true")]).unwrap();
-    let tree = Tree::mixed(home.beside(), "mapped", &mut random).unwrap();
-    let mut share = home.share(tree.path(), &[]).unwrap();
-    share.ready(Deadline::secs(20)).unwrap();
-    let status = poll(Deadline::secs(40), "the router's mappings", || {
-        let status = home.json(&["status"])?;
-        let mapped = status["mappings"].as_array().is_some_and(|list| {
-            list.iter()
-                .filter(|mapping| mapping["outcome"]["type"] == "mapped")
-                .count()
-                >= 2
-        });
-        Ok(mapped.then_some(status))
-    })
-    .unwrap();
-    assert!(
-        status["mappings"].to_string().contains("198.51.100.7"),
-        "{status:#}"
-    );
-    let rules = pair.right.run(&["nft", "list", "ruleset"]).unwrap();
-    let port = status["ports"]["tcp"].as_u64().unwrap();
-    assert!(
-        rules.contains(&port.to_string()),
-        "the router has no rule: {rules}"
-    );
-}
-
-/// miniupnpd with UPnP, NAT-PMP and PCP on a namespace's cable.
-fn router(namespace: &Namespace, dir: &Path) -> Running {
-    let tables = dir.join("tables.nft");
-    fs::write(
-        &tables,
-        "table inet filter {
-    chain miniupnpd {}
-    chain prerouting_miniupnpd {}
-    chain postrouting_miniupnpd {}
-    chain forward { type filter hook forward priority 0; jump miniupnpd; }
-    chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-    chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
-}\n",
-    )
-    .unwrap();
-    namespace
-        .run(&["nft", "-f", tables.to_str().unwrap()])
-        .unwrap();
-    let config = dir.join("miniupnpd.conf");
-    fs::write(
-        &config,
-        format!(
-            "ext_ifname=outside
-ext_ip=198.51.100.7
-listening_ip=cable
-enable_natpmp=yes
-enable_pcp_pmp=yes
-enable_upnp=yes
-secure_mode=no
-system_uptime=yes
-min_lifetime=120
-max_lifetime=86400
-uuid=00000000-0000-4000-8000-000000000001
-upnp_table_name=filter
-upnp_nat_table_name=filter
-upnp_forward_chain=miniupnpd
-upnp_nat_chain=prerouting_miniupnpd
-upnp_nat_postrouting_chain=postrouting_miniupnpd
-lease_file={}
-allow 1-65535 0.0.0.0/0 1-65535
-",
-            dir.join("leases").display()
-        ),
-    )
-    .unwrap();
-    let mut command = in_namespace(Some(namespace.name()), &needs("miniupnpd").unwrap());
-    command
-        .args(["-d", "-f"])
-        .arg(&config)
-        .arg("-P")
-        .arg(dir.join("pid"));
-    Running::start(command).unwrap()
 }
 
 /// A tmpfs that goes when dropped.
