@@ -10,8 +10,8 @@ use std::process::Command;
 use shoal_tests::clients::{Client, Transmission};
 use shoal_tests::namespace::Pair;
 use shoal_tests::{
-    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, http, in_namespace, needs,
-    poll, scratch, shoal_binary,
+    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, http, needs, scratch,
+    shoal_binary,
 };
 
 /// Shares a tree in one namespace, and Transmission fetches its magnet in the other.
