@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -197,4 +199,76 @@ fn modified_times(tree: &Tree) -> Vec<(std::path::PathBuf, std::time::SystemTime
     }
     times.sort();
     times
+}
+
+/// `--notify` is called when somebody has taken everything; `--advertise` names the address in the link.
+#[test]
+fn notify_and_advertise() {
+    let mut random = Random::from_env("notify_and_advertise");
+    let home = Home::new().unwrap();
+    let tree = Tree::mixed(home.beside(), "told", &mut random).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let hook = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
+    let (sender, called) = channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while !bytes.ends_with(b"}") {
+            let len = stream.read(&mut buffer).unwrap();
+            assert!(len > 0, "the call ended early");
+            bytes.extend_from_slice(&buffer[..len]);
+        }
+        stream
+            .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        sender
+            .send(String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap();
+    });
+    let advertise = ["--notify", &hook, "--advertise", "files.example.org:80"];
+    let mut share = home.share(tree.path(), &advertise).unwrap();
+    assert!(share.url.contains("//files.example.org"), "{}", share.url);
+    share.ready(Deadline::secs(20)).unwrap();
+    let status = home.json(&["status"]).unwrap();
+    let here = format!("http://127.0.0.1:{}/s/{}", status["ports"]["tcp"], share.id);
+    home.get(&here, &home.beside().join("got"), &["--via", "http"])
+        .unwrap()
+        .success()
+        .unwrap();
+    let call = called.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(call.starts_with("POST /hook?a=b HTTP/1.1"), "{call}");
+    let body: Value = serde_json::from_str(call.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!(body["id"], share.id.as_str(), "{body}");
+}
+
+/// Settings by file and by environment: `SHOAL_HOME`, `config`, and ports that the home remembers.
+#[test]
+fn homes_and_settings() {
+    let home = Home::new().unwrap();
+    let path = home.run(&["config", "path"]).unwrap().success().unwrap();
+    assert_eq!(
+        path.stdout.trim(),
+        home.path().join("config.toml").to_str().unwrap()
+    );
+    home.run(&["config", "set", "log-level", "debug"])
+        .unwrap()
+        .success()
+        .unwrap();
+    let value = home.json(&["config", "get", "log-level"]).unwrap();
+    assert_eq!(value["value"], "debug");
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        let node = home.up().unwrap();
+        ports.push(home.json(&["status"]).unwrap()["ports"].clone());
+        node.interrupt().unwrap();
+        let mut node = node;
+        assert_eq!(node.outcome(Deadline::secs(10)).unwrap().code, Some(0));
+    }
+    assert_eq!(ports[0], ports[1], "the home remembers its ports");
+    let logs = home.run(&["logs"]).unwrap().success().unwrap();
+    assert!(!logs.stdout.is_empty(), "{logs:#?}");
 }
