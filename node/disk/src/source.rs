@@ -70,6 +70,11 @@ impl SourceFile {
         }
     }
 
+    /// The open file. Nothing but its seek position may be changed.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Whether the file still has its stamp.
     ///
     /// # Errors

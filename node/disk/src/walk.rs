@@ -78,10 +78,7 @@ pub fn locate_roots(
 }
 
 /// The share's name, and its roots: sorted by their own names, each of which is there once.
-fn resolve_all(
-    roots: &[PathBuf],
-    name: Option<&str>,
-) -> Result<(String, Vec<Root>), WalkError> {
+fn resolve_all(roots: &[PathBuf], name: Option<&str>) -> Result<(String, Vec<Root>), WalkError> {
     let mut named = roots
         .iter()
         .map(|root| resolve(root))

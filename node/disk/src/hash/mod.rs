@@ -7,6 +7,8 @@
 //! groups, unit by unit in order.
 
 mod assemble;
+mod holes;
+mod pieces;
 mod plan;
 mod unit;
 

@@ -1,6 +1,7 @@
 //! How the files of a tree, one after the other, are cut into units.
 
 use super::GROUP_BYTES;
+use super::pieces::ZeroPiece;
 use crate::entry::Tree;
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub(super) struct Plan {
     pub(super) total_bytes: u64,
     pub(super) piece_length: u64,
     unit_bytes: u64,
+    pub(super) zero_piece: ZeroPiece,
 }
 
 /// A regular file.
@@ -59,6 +61,7 @@ impl Plan {
             total_bytes,
             piece_length,
             unit_bytes,
+            zero_piece: ZeroPiece::default(),
         }
     }
 

@@ -177,10 +177,22 @@ fn outboards_serve_random_ranges_that_verify() {
 #[test]
 fn a_sparse_file_hashes_like_its_zeros() {
     let top = tempfile::tempdir().unwrap();
-    let file = fs::File::create(top.path().join("sparse")).unwrap();
+    let file = fs::File::create(top.path().join("b-sparse")).unwrap();
     file.set_len(5_000_001).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"island", 3_000_000).unwrap();
-    check(top.path(), 65536, 2);
+    let known = holes::are_known(&file, 5_000_001);
+    assert_eq!(
+        known,
+        holes::covers(&file, 0..262_144) && known,
+        "a hole that is known is seen"
+    );
+    assert!(!holes::covers(&file, 2_900_000..3_100_000));
+    // A neighbour before it, so that pieces and groups begin at different places.
+    for before in [0, 12_345] {
+        fs::write(top.path().join("a-neighbour"), noise(1, before)).unwrap();
+        check(top.path(), 65536, 2);
+        check(top.path(), 2 << 20, 2);
+    }
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! A thread that reads units and hashes them.
 
 use super::assemble::{Assembly, Run, UnitHashes};
+use super::pieces::Pieces;
 use super::plan::{Plan, PlannedFile, Span};
-use super::{GROUP_BYTES, HashError, Progress};
+use super::{GROUP_BYTES, HashError, Progress, holes};
 use crate::entry::{Entry, EntryKind, Tree};
 use crate::roots::Sources;
 use crate::source::{SourceError, SourceFile};
 use crate::stamp::Stamp;
 use blake3::hazmat::{ChainingValue, HasherExt};
-use sha1::{Digest, Sha1};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes read at once: a multiple of a group that fits a CPU's second-level cache.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// What is in a hole.
+static ZEROS: [u8; BUFFER_BYTES] = [0; BUFFER_BYTES];
 
 pub(super) struct Worker<'a, 'b> {
     tree: &'a Tree,
@@ -22,8 +25,22 @@ pub(super) struct Worker<'a, 'b> {
     progress: &'a dyn Progress,
     cancel: &'a AtomicBool,
     buffer: Vec<u8>,
-    /// The file read last and its index: a large one goes on in the next unit.
-    open: Option<(usize, SourceFile)>,
+    /// The file read last: a large one goes on in the next unit.
+    open: Option<Opened>,
+}
+
+struct Opened {
+    /// Index among the plan's files.
+    index: usize,
+    source: SourceFile,
+    holes: Holes,
+}
+
+/// Whether a file is asked for holes before it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holes {
+    Asked,
+    Ignored,
 }
 
 impl<'a, 'b> Worker<'a, 'b> {
@@ -59,7 +76,7 @@ impl<'a, 'b> Worker<'a, 'b> {
     }
 
     fn unit(&mut self, unit: usize) -> Result<UnitHashes, HashError> {
-        let mut pieces = Pieces::new(self.plan.piece_length);
+        let mut pieces = Pieces::new(self.plan.piece_length, &self.plan.zero_piece);
         let mut hashes = UnitHashes::default();
         let (tree, plan) = (self.tree, self.plan);
         for index in plan.unit_files(unit) {
@@ -102,9 +119,9 @@ impl<'a, 'b> Worker<'a, 'b> {
         if file.size == 0 {
             return self.look(entry, stamp).map_err(failed);
         }
-        let source = match self.open.take() {
-            Some((at, source)) if at == index => source,
-            _ => self.sources.file(&entry.path, stamp).map_err(failed)?,
+        let opened = match self.open.take() {
+            Some(opened) if opened.index == index => opened,
+            _ => self.open(index, entry, stamp).map_err(failed)?,
         };
         let end = span.pieces.end.max(span.groups.end);
         let mut position = span.pieces.start;
@@ -114,30 +131,55 @@ impl<'a, 'b> Worker<'a, 'b> {
             }
             // All but the first block begin at a group, so that every group is whole in one.
             let limit = position + BUFFER_BYTES as u64;
-            let block_end = if limit >= end {
+            let block = position..if limit >= end {
                 end
             } else {
                 limit - limit % GROUP_BYTES
             };
-            let length = (block_end - position) as usize;
-            let block = self.buffer.get_mut(..length).unwrap_or_default();
-            source.read_exact_at(position, block).map_err(failed)?;
-            let of_pieces = span.pieces.end.saturating_sub(position).min(length as u64);
-            pieces.update(block.get(..of_pieces as usize).unwrap_or_default());
+            let of_pieces = span.pieces.end.clamp(block.start, block.end) - block.start;
+            let first_group = span.groups.start.clamp(block.start, block.end);
+            position = block.end;
+            let bytes = if opened.is_hole(&block) {
+                opened.source.check().map_err(failed)?;
+                pieces.update_zeros(of_pieces);
+                ZEROS
+                    .get(..(block.end - block.start) as usize)
+                    .unwrap_or_default()
+            } else {
+                let bytes = self
+                    .buffer
+                    .get_mut(..(block.end - block.start) as usize)
+                    .unwrap_or_default();
+                opened
+                    .source
+                    .read_exact_at(block.start, bytes)
+                    .map_err(failed)?;
+                pieces.update(bytes.get(..of_pieces as usize).unwrap_or_default());
+                bytes
+            };
+            let groups = bytes
+                .get((first_group - block.start) as usize..)
+                .unwrap_or_default();
+            hash_groups(file.size, first_group, groups, &mut hashes.groups);
             self.progress.advance(of_pieces, 0);
-            let skipped = span
-                .groups
-                .start
-                .saturating_sub(position)
-                .min(length as u64);
-            let of_groups = block.get(skipped as usize..).unwrap_or_default();
-            hash_groups(file.size, position + skipped, of_groups, &mut hashes.groups);
-            position = block_end;
         }
         if span.pieces.end < file.size {
-            self.open = Some((index, source));
+            self.open = Some(opened);
         }
         Ok(())
+    }
+
+    fn open(&self, index: usize, entry: &Entry, stamp: &Stamp) -> Result<Opened, SourceError> {
+        let source = self.sources.file(&entry.path, stamp)?;
+        let holes = match holes::are_known(source.file(), stamp.size) {
+            true => Holes::Asked,
+            false => Holes::Ignored,
+        };
+        Ok(Opened {
+            index,
+            source,
+            holes,
+        })
     }
 
     /// An empty file is not opened, only looked at.
@@ -147,6 +189,12 @@ impl<'a, 'b> Worker<'a, 'b> {
             true => Ok(()),
             false => Err(SourceError::Changed),
         }
+    }
+}
+
+impl Opened {
+    fn is_hole(&self, block: &Range<u64>) -> bool {
+        self.holes == Holes::Asked && holes::covers(self.source.file(), block.clone())
     }
 }
 
@@ -176,48 +224,5 @@ fn hash_groups(size: u64, start: u64, bytes: &[u8], groups: &mut Vec<ChainingVal
                 .finalize_non_root(),
         );
         offset += group.len() as u64;
-    }
-}
-
-/// SHA-1 of the pieces of one unit.
-struct Pieces {
-    piece_length: u64,
-    left: u64,
-    sha: Sha1,
-    done: Vec<u8>,
-}
-
-impl Pieces {
-    fn new(piece_length: u64) -> Self {
-        Self {
-            piece_length,
-            left: piece_length,
-            sha: Sha1::new(),
-            done: Vec::new(),
-        }
-    }
-
-    fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let take = usize::try_from(self.left)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            let (now, later) = bytes.split_at(take);
-            self.sha.update(now);
-            self.left -= take as u64;
-            if self.left == 0 {
-                self.done.extend_from_slice(&self.sha.finalize_reset());
-                self.left = self.piece_length;
-            }
-            bytes = later;
-        }
-    }
-
-    /// The last piece of a torrent is as short as it is.
-    fn finish(mut self) -> Vec<u8> {
-        if self.left < self.piece_length {
-            self.done.extend_from_slice(&self.sha.finalize());
-        }
-        self.done
     }
 }

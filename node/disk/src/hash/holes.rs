@@ -1,0 +1,47 @@
+//! Holes of sparse files: not read, so that gigabytes of nothing do not push the user's files out of memory.
+
+use std::fs::File;
+use std::ops::Range;
+
+/// Smaller files are read as they are.
+const WORTHWHILE_BYTES: u64 = 1 << 20;
+
+/// Whether a file has holes, and its file system can be believed about them.
+///
+/// Only the file systems that keep `SEEK_DATA` and their page cache in step are asked: others have
+/// called data that was just written a hole (openzfs#15526), or pass on what a server thinks.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn are_known(file: &File, size: u64) -> bool {
+    const EXT4: u64 = 0xEF53;
+    const XFS: u64 = 0x5846_5342;
+    const BTRFS: u64 = 0x9123_683E;
+    const TMPFS: u64 = 0x0102_1994;
+    if size < WORTHWHILE_BYTES {
+        return false;
+    }
+    let allocated = rustix::fs::fstat(file)
+        .map_or(u64::MAX, |stat| (stat.st_blocks as u64).saturating_mul(512));
+    allocated < size
+        && rustix::fs::fstatfs(file)
+            .is_ok_and(|system| [EXT4, XFS, BTRFS, TMPFS].contains(&(system.f_type as u64)))
+}
+
+/// Whether these bytes are all in a hole.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn covers(file: &File, bytes: Range<u64>) -> bool {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(bytes.start)) {
+        Ok(data) => data >= bytes.end,
+        // No data from here to the end.
+        Err(errno) => errno == rustix::io::Errno::NXIO,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn are_known(_file: &File, _size: u64) -> bool {
+    false
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn covers(_file: &File, _bytes: Range<u64>) -> bool {
+    false
+}
