@@ -128,6 +128,23 @@ impl Tree {
         Ok(Tree { path })
     }
 
+    /// One big file without holes, written quickly: the same random mebibyte over and over.
+    pub fn big_file(
+        parent: &Path,
+        name: &str,
+        mebibytes: u32,
+        random: &mut Random,
+    ) -> Result<Tree> {
+        fs::create_dir_all(parent)?;
+        let path = parent.join(name);
+        let mut file = File::create(&path)?;
+        let block = random.bytes(1 << 20);
+        for _ in 0..mebibytes {
+            file.write_all(&block)?;
+        }
+        Ok(Tree { path })
+    }
+
     /// Adds a file of random bytes at a relative path.
     pub fn file(&self, relative: &str, bytes: u64, random: &mut Random) -> Result<PathBuf> {
         let path = self.path.join(relative);

@@ -102,7 +102,7 @@ fn ten_thousand_small_files() {
 fn taking_while_the_other_side_hashes() {
     let mut random = Random::from_env("taking_while_the_other_side_hashes");
     let dir = scratch().unwrap();
-    let tree = Tree::sparse_file(dir.path(), "late.img", 1 << 30, &mut random).unwrap();
+    let tree = Tree::big_file(dir.path(), "late.img", 1024, &mut random).unwrap();
     let home = Home::new().unwrap();
     let share = home.share(tree.path(), &[]).unwrap();
     let into = scratch().unwrap();

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shoal_tests::{
@@ -15,7 +17,7 @@ use shoal_tests::{
 fn a_gibibyte_is_served_again_within_a_second() {
     let mut random = Random::from_env("a_gibibyte_is_served_again_within_a_second");
     let dir = scratch().unwrap();
-    let tree = Tree::single_file(dir.path(), "gib.bin", 1 << 30, &mut random).unwrap();
+    let tree = Tree::big_file(dir.path(), "gib.bin", 1024, &mut random).unwrap();
     let home = Home::new().unwrap();
     let mut share = home.share(tree.path(), &[]).unwrap();
     let magnet = share.magnet(Deadline::secs(120)).unwrap();
@@ -126,7 +128,7 @@ fn a_file_that_grows_while_hashed_is_reported() {
     let dir = scratch().unwrap();
     let tree = Tree::folder(dir.path(), "growing").unwrap();
     tree.file("quiet.txt", 1000, &mut random).unwrap();
-    Tree::sparse_file(tree.path(), "grows.log", 4 << 30, &mut random).unwrap();
+    Tree::big_file(tree.path(), "grows.log", 2048, &mut random).unwrap();
     let home = Home::new().unwrap();
     let mut share = home.share(tree.path(), &[]).unwrap();
     share
@@ -168,4 +170,39 @@ fn the_link_survives_ctrl_c_and_up() {
     );
     home.run(&["down"]).unwrap().success().unwrap();
     home.run(&["--no-start", "status"]).unwrap().refused(10);
+}
+
+/// A home that a newer version wrote is refused, and not one byte of it changes.
+#[test]
+fn a_newer_home_is_left_untouched() {
+    let home = Home::new().unwrap();
+    home.run(&["up", "--detach"]).unwrap().success().unwrap();
+    home.run(&["down"]).unwrap().success().unwrap();
+    fs::write(home.path().join("format"), "shoal home format 4000000\n").unwrap();
+    let before = contents(&home.path());
+    let outcome = home.run(&["up"]).unwrap();
+    outcome.refused(13);
+    assert!(outcome.stderr.contains("newer"), "{outcome:#?}");
+    assert!(before == contents(&home.path()), "the home was touched");
+}
+
+/// Paths and bytes of a home, without its log.
+fn contents(home: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![home.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.ends_with("logs") {
+                continue;
+            }
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let bytes = fs::read(&path).unwrap_or_default();
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
 }
