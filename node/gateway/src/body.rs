@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
@@ -25,17 +25,36 @@ pub(crate) struct FileBody {
     delivery: Delivery,
     pool: Arc<Pool>,
     unread: Range<u64>,
-    ahead: Option<JoinHandle<io::Result<Buffer>>>,
+    ahead: Option<Ahead>,
     unsent_bytes: u64,
     chunk_bytes: usize,
     chunk_given: Instant,
 }
 
+/// The next chunk.
+enum Ahead {
+    Read(Buffer),
+    Reading(JoinHandle<io::Result<Buffer>>),
+}
+
+/// Reads the first chunk of a range, on a blocking thread: what is wrong from the start can still
+/// be said, and a small file costs one change of threads.
+pub(crate) fn first_chunk(
+    file: &dyn FileBytes,
+    range: &Range<u64>,
+    pool: &Arc<Pool>,
+) -> io::Result<Buffer> {
+    let mut buffer = pool.take(bounded(range, CHUNK_MIN_BYTES));
+    file.read_exact_at(range.start, buffer.as_mut_slice())?;
+    Ok(buffer)
+}
+
 impl FileBody {
-    /// `range` must lie within the file.
+    /// `range` must lie within the file, and begin with `first`.
     pub(crate) fn new(
         file: Arc<dyn FileBytes>,
         range: Range<u64>,
+        first: Buffer,
         seat: Arc<dyn Seat>,
         delivery: Delivery,
         pool: Arc<Pool>,
@@ -47,28 +66,26 @@ impl FileBody {
             delivery,
             pool,
             unsent_bytes: range.end.saturating_sub(range.start),
-            unread: range,
-            ahead: None,
+            unread: range.start.saturating_add(first.len() as u64)..range.end,
+            ahead: Some(Ahead::Read(first)),
             chunk_bytes: CHUNK_MIN_BYTES,
             chunk_given: Instant::now(),
         }
     }
 
     fn read_ahead(&mut self) {
-        let left = self.unread.end.saturating_sub(self.unread.start);
-        if left == 0 {
+        let wanted = bounded(&self.unread, self.chunk_bytes);
+        if wanted == 0 {
             return;
         }
-        let wanted =
-            usize::try_from(left).map_or(self.chunk_bytes, |left| left.min(self.chunk_bytes));
         let mut buffer = self.pool.take(wanted);
         let offset = self.unread.start;
         self.unread.start += buffer.len() as u64;
         let file = self.file.clone();
-        self.ahead = Some(tokio::task::spawn_blocking(move || {
+        self.ahead = Some(Ahead::Reading(tokio::task::spawn_blocking(move || {
             file.read_exact_at(offset, buffer.as_mut_slice())?;
             Ok(buffer)
-        }));
+        })));
     }
 
     fn fit_chunk_to_taker(&mut self) {
@@ -95,21 +112,21 @@ impl Body for FileBody {
         if let Some(refusal) = self.seat.ended() {
             return Poll::Ready(Some(Err(io::Error::other(refusal))));
         }
-        if self.ahead.is_none() {
-            self.read_ahead();
-        }
-        let Some(ahead) = self.ahead.as_mut() else {
-            return Poll::Ready(None);
-        };
-        let read = ready!(Pin::new(ahead).poll(cx));
-        self.ahead = None;
-        let buffer = match read {
-            Ok(Ok(buffer)) => buffer,
-            Ok(Err(error)) => {
-                tracing::info!("an answer was broken off: {error}");
-                return Poll::Ready(Some(Err(error)));
-            }
-            Err(lost) => return Poll::Ready(Some(Err(io::Error::other(lost)))),
+        let buffer = match self.ahead.take() {
+            None => return Poll::Ready(None),
+            Some(Ahead::Read(buffer)) => buffer,
+            Some(Ahead::Reading(mut reading)) => match Pin::new(&mut reading).poll(cx) {
+                Poll::Pending => {
+                    self.ahead = Some(Ahead::Reading(reading));
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(Ok(buffer))) => buffer,
+                Poll::Ready(Ok(Err(error))) => {
+                    tracing::info!("an answer was broken off: {error}");
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Err(lost)) => return Poll::Ready(Some(Err(io::Error::other(lost)))),
+            },
         };
         self.unsent_bytes = self.unsent_bytes.saturating_sub(buffer.len() as u64);
         self.fit_chunk_to_taker();
@@ -125,4 +142,9 @@ impl Body for FileBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.unsent_bytes)
     }
+}
+
+fn bounded(range: &Range<u64>, chunk_bytes: usize) -> usize {
+    let left = range.end.saturating_sub(range.start);
+    usize::try_from(left).map_or(chunk_bytes, |left| left.min(chunk_bytes))
 }

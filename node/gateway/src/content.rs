@@ -1,16 +1,18 @@
 //! A file as an answer: ranges and conditions by RFC 9110.
 
 use crate::answer::{Problem, secret};
-use crate::body::FileBody;
-use crate::buffer::Pool;
+use crate::body::{FileBody, first_chunk};
+use crate::buffer::{Buffer, Pool};
 use crate::delivery::Delivery;
 use crate::naming::Naming;
-use crate::port::{FileBytes, Seat};
+use crate::port::{FileBytes, FileError, PublicShare, Seat};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use shoal_protocol::hello::Refusal;
+use shoal_protocol::path::RelPath;
 use shoal_protocol::range::{self, Selected};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,11 +20,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A stranger's file may show itself and nothing else.
 const FILE_POLICY: &str = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
-/// A file that is asked for.
+/// A file that is asked for, and what of it.
 pub(crate) struct Content {
-    pub(crate) file: Arc<dyn FileBytes>,
+    file: Arc<dyn FileBytes>,
     /// Its last path component.
-    pub(crate) name: String,
+    name: String,
+    validators: Validators,
+    plan: Plan,
+    /// Of what is to be sent; none for HEAD and where nothing is.
+    first: Option<Buffer>,
 }
 
 /// What makes two answers the same, and tells whether a part still fits.
@@ -43,30 +49,48 @@ enum Plan {
 }
 
 impl Content {
-    /// The answer. `admit` is called right before content would be sent.
-    pub(crate) fn answer(
-        self,
+    /// Opens the file and reads the first chunk of what is asked for. May read a disk.
+    pub(crate) fn open(
+        share: &dyn PublicShare,
+        path: &RelPath,
         method: &Method,
         asked: &HeaderMap,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, Problem> {
+        let file = share.file(path)?;
+        let validators = Validators::of(&*file);
+        let plan = plan(method, asked, &validators, file.size());
+        let first = match &plan {
+            Plan::Send { part, .. } if method != Method::HEAD && !part.is_empty() => {
+                Some(first_chunk(&*file, part, pool).map_err(|error| unreadable(&error))?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            file,
+            name: path.name().to_owned(),
+            validators,
+            plan,
+            first,
+        })
+    }
+
+    /// The answer. `admit` is called right before content would be sent.
+    pub(crate) fn answer(
+        mut self,
+        method: &Method,
         delivery: Delivery,
         pool: Arc<Pool>,
         admit: impl FnOnce() -> Result<Arc<dyn Seat>, Refusal>,
     ) -> Result<Response, Problem> {
         let size = self.file.size();
-        let validators = Validators::of(&*self.file);
-        let (status, part) = match plan(method, asked, &validators, size) {
-            Plan::Send { status, part } => (status, part),
-            Plan::NotModified => return Ok(self.head(StatusCode::NOT_MODIFIED, &validators)),
-            Plan::PreconditionFailed => {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "changed",
-                    "the file is not the one that was asked for: take it from the start",
-                ));
-            }
+        let (status, part) = match &self.plan {
+            Plan::Send { status, part } => (*status, part.clone()),
+            Plan::NotModified => return Ok(self.head(StatusCode::NOT_MODIFIED)),
+            Plan::PreconditionFailed => return Err(other_file()),
             Plan::NotSatisfiable => return Err(not_satisfiable(size)),
         };
-        let mut response = self.head(status, &validators);
+        let mut response = self.head(status);
         let headers = response.headers_mut();
         let length = part.end.saturating_sub(part.start);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -76,13 +100,15 @@ impl Content {
         }
         if method != Method::HEAD {
             let seat = admit()?;
-            let body = FileBody::new(self.file, part, seat, delivery, pool);
-            *response.body_mut() = Body::new(body);
+            if let Some(first) = self.first.take() {
+                let body = FileBody::new(self.file, part, first, seat, delivery, pool);
+                *response.body_mut() = Body::new(body);
+            }
         }
         Ok(response)
     }
 
-    fn head(&self, status: StatusCode, validators: &Validators) -> Response {
+    fn head(&self, status: StatusCode) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -93,8 +119,8 @@ impl Content {
             HeaderValue::from_static("private, no-cache"),
         );
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(header::ETAG, validators.etag.clone());
-        if let Some(modified) = validators.modified {
+        headers.insert(header::ETAG, self.validators.etag.clone());
+        if let Some(modified) = self.validators.modified {
             headers.insert(
                 header::LAST_MODIFIED,
                 digits(httpdate::fmt_http_date(modified)),
@@ -202,6 +228,22 @@ fn plan(method: &Method, asked: &HeaderMap, validators: &Validators, size: u64) 
             part,
         },
         Selected::Unsatisfiable => Plan::NotSatisfiable,
+    }
+}
+
+fn other_file() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "changed",
+        "the file is not the one that was asked for: take it from the start",
+    )
+}
+
+fn unreadable(error: &io::Error) -> Problem {
+    tracing::info!("a file was not given: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => FileError::Unreadable.into(),
+        _ => FileError::Changed.into(),
     }
 }
 

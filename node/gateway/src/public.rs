@@ -143,11 +143,13 @@ impl Visit {
     }
 
     async fn file(self, path: RelPath, head: &Parts) -> Result<Response, Problem> {
-        let name = path.name().to_owned();
-        let share = self.share.clone();
-        let file = blocking(move || share.file(&path)).await??;
-        let admit = || self.share.admit(&self.visitor);
-        Content { file, name }.answer(&head.method, &head.headers, self.delivery, self.pool, admit)
+        let (share, pool) = (self.share.clone(), self.pool.clone());
+        let (method, asked) = (head.method.clone(), head.headers.clone());
+        let content =
+            blocking(move || Content::open(&*share, &path, &method, &asked, &pool)).await??;
+        content.answer(&head.method, self.delivery, self.pool, || {
+            self.share.admit(&self.visitor)
+        })
     }
 
     async fn torrent(self) -> Result<Response, Problem> {

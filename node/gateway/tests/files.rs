@@ -176,6 +176,19 @@ async fn a_change_in_the_middle_breaks_the_connection() {
 }
 
 #[tokio::test]
+async fn a_change_at_the_start_is_said() {
+    let changing = File {
+        changes_at: Some(0),
+        ..File::large(1 << 20)
+    };
+    let gateway = Gateway::start(Memory::folder([("f", changing)])).await;
+    let answer = gateway.get("/f/f").await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text().contains("changed"), "{}", answer.text());
+    assert_eq!(gateway.memory.admitted.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_stop_in_the_middle_breaks_the_connection() {
     let size: u64 = 1 << 40;
     let gateway = Gateway::start(Memory::folder([("f", File::large(size))])).await;
