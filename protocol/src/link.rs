@@ -11,7 +11,7 @@ pub enum Link {
     /// `http[s]://host[:port]/s/<link id>`.
     Web(WebLink),
     /// `magnet:?...`, with or without a capability.
-    Magnet(MagnetLink),
+    Magnet(Box<MagnetLink>),
 }
 
 /// The web address of a link.
@@ -74,7 +74,9 @@ impl Link {
         if text.len() > LINK_MAX_BYTES {
             return Err(LinkError::Long);
         }
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let scheme = text
+            .split_once(':')
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("magnet") => Self::parse_magnet(text),
             Some("http" | "https") => parse_web(text).map(Link::Web),
@@ -88,10 +90,13 @@ impl Link {
             None => None,
             Some(text) => {
                 let bytes = Capability::from_text(text)?;
-                Some(SignedCapability { capability: Capability::verify(&bytes)?, bytes })
+                Some(SignedCapability {
+                    capability: Capability::verify(&bytes)?,
+                    bytes,
+                })
             }
         };
-        Ok(Link::Magnet(MagnetLink { magnet, capability }))
+        Ok(Link::Magnet(Box::new(MagnetLink { magnet, capability })))
     }
 }
 
@@ -106,13 +111,20 @@ fn parse_web(text: &str) -> Result<WebLink, LinkError> {
     let (scheme, rest) = text.split_once("://").ok_or(LinkError::Web)?;
     let rest = rest.split(['#', '?']).next().unwrap_or(rest);
     let (host, path) = rest.split_once('/').ok_or(LinkError::Web)?;
-    if host.is_empty() || host.bytes().any(|b| b <= b' ' || b == b'@' || b == b'\\' || b == 0x7f) {
+    if host.is_empty()
+        || host
+            .bytes()
+            .any(|b| b <= b' ' || b == b'@' || b == b'\\' || b == 0x7f)
+    {
         return Err(LinkError::Web);
     }
     let id = path.strip_prefix("s/").ok_or(LinkError::Web)?;
     let id = id.split('/').next().unwrap_or(id);
     let id = id.to_ascii_lowercase().parse().map_err(LinkError::Id)?;
-    Ok(WebLink { origin: format!("{}://{host}", scheme.to_ascii_lowercase()), id })
+    Ok(WebLink {
+        origin: format!("{}://{host}", scheme.to_ascii_lowercase()),
+        id,
+    })
 }
 
 #[cfg(test)]
@@ -125,11 +137,20 @@ mod tests {
         let id = LinkId([5; 16]);
         for text in [
             format!("http://192.0.2.1:7462/s/{id}"),
-            format!(" HTTP://192.0.2.1:7462/s/{}/ \n", id.to_string().to_uppercase()),
+            format!(
+                " HTTP://192.0.2.1:7462/s/{}/ \n",
+                id.to_string().to_uppercase()
+            ),
             format!("http://192.0.2.1:7462/s/{id}?x#y"),
         ] {
             match Link::parse(&text).unwrap() {
-                Link::Web(web) => assert_eq!(web, WebLink { origin: "http://192.0.2.1:7462".into(), id }),
+                Link::Web(web) => assert_eq!(
+                    web,
+                    WebLink {
+                        origin: "http://192.0.2.1:7462".into(),
+                        id
+                    }
+                ),
                 Link::Magnet(_) => panic!("{text}"),
             }
         }
@@ -141,7 +162,13 @@ mod tests {
         assert_eq!(Link::parse("ftp://a/s/b").unwrap_err(), LinkError::Scheme);
         assert_eq!(Link::parse("http://a/b").unwrap_err(), LinkError::Web);
         assert_eq!(Link::parse("http://u@a/s/b").unwrap_err(), LinkError::Web);
-        assert!(matches!(Link::parse("http://a/s/b").unwrap_err(), LinkError::Id(_)));
-        assert_eq!(Link::parse(&format!("magnet:?{}", "x".repeat(20_000))).unwrap_err(), LinkError::Long);
+        assert!(matches!(
+            Link::parse("http://a/s/b").unwrap_err(),
+            LinkError::Id(_)
+        ));
+        assert_eq!(
+            Link::parse(&format!("magnet:?{}", "x".repeat(20_000))).unwrap_err(),
+            LinkError::Long
+        );
     }
 }

@@ -111,7 +111,11 @@ impl Slots {
                 _ => Admission::Again,
             };
         }
-        let held = self.takers.values().filter(|p| p.stage == Stage::Complete || !idle(p)).count() as u64;
+        let held = self
+            .takers
+            .values()
+            .filter(|p| p.stage == Stage::Complete || !idle(p))
+            .count() as u64;
         match self.max {
             Some(max) if self.forgotten_complete + held >= u64::from(max) => Admission::Full,
             _ => Admission::Fresh,
