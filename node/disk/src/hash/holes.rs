@@ -3,15 +3,14 @@
 use std::fs::File;
 use std::ops::Range;
 
-/// Smaller files are read as they are.
-const WORTHWHILE_BYTES: u64 = 1 << 20;
-
 /// Whether a file has holes, and its file system can be believed about them.
 ///
 /// Only the file systems that keep `SEEK_DATA` and their page cache in step are asked: others have
 /// called data that was just written a hole (openzfs#15526), or pass on what a server thinks.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn are_known(file: &File, size: u64) -> bool {
+    /// Smaller files are read as they are.
+    const WORTHWHILE_BYTES: u64 = 1 << 20;
     const EXT4: u64 = 0xEF53;
     const XFS: u64 = 0x5846_5342;
     const BTRFS: u64 = 0x9123_683E;
