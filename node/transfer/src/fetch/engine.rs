@@ -1,0 +1,536 @@
+//! One `get`: finds out what the link contains, runs its sources until everything is there, and
+//! finishes.
+
+use super::error::{GetError, Tried};
+use super::iroh::Dialer;
+use super::marks::Added;
+use super::meta::{Finder, Found};
+use super::progress::{Event, Phase, Progress, WayState};
+use super::queue::{End, Queue, Twins};
+use super::source::{self, SourceError};
+use super::staging::{Enter, Staging, folder_name, known_taker};
+use super::target::{Target, look};
+use super::torrent::Joiner;
+use super::{Fetched, GetRequest, Options, Outcome, Way, finish, watch};
+use shoal_protocol::hello::Refusal;
+use shoal_protocol::id::{LinkId, TakerToken};
+use shoal_protocol::link::Link;
+use shoal_protocol::metainfo::Info;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long sources get to be told that everything arrived.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What the sources of one `get` share.
+pub(crate) struct Engine {
+    /// Where bytes go.
+    pub(crate) staging: Arc<Staging>,
+    /// What is to be fetched.
+    pub(crate) queue: Queue,
+    /// Times and addresses.
+    pub(crate) options: Options,
+    /// The link, unless it is a bare torrent.
+    pub(crate) link: Option<LinkId>,
+    /// Our iroh endpoint.
+    pub(crate) dialer: Arc<Dialer>,
+    /// Ends all sources.
+    pub(crate) stop: CancellationToken,
+    /// Something ended, failed or became complete.
+    pub(crate) news: Notify,
+    progress: Arc<dyn Progress>,
+    twins: Twins,
+    settle: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    failure: Mutex<Option<GetError>>,
+    sources: Mutex<Vec<Status>>,
+    swarming: AtomicBool,
+    /// Jobs that are not done.
+    settling: AtomicUsize,
+}
+
+/// Work on files that are complete.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job {
+    /// Hash it.
+    Prove(u32),
+    /// Copy it to files of the same content.
+    Copy(u32),
+}
+
+/// How a source is.
+#[derive(Debug)]
+struct Status {
+    way: Way,
+    address: String,
+    state: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Trying,
+    Up,
+    Failed(SourceError),
+}
+
+/// Runs one `get` until it ends or is cancelled.
+pub(crate) async fn run(
+    request: GetRequest,
+    progress: Arc<dyn Progress>,
+    cancel: CancellationToken,
+) -> Result<Fetched, GetError> {
+    let dialer = Arc::new(Dialer::new(&request.options));
+    let fetched = tokio::select! {
+        fetched = fetch(&request, &progress, dialer.clone()) => fetched,
+        () = cancel.cancelled() => Err(GetError::Cancelled),
+    };
+    dialer.close().await;
+    fetched
+}
+
+async fn fetch(
+    request: &GetRequest,
+    progress: &Arc<dyn Progress>,
+    dialer: Arc<Dialer>,
+) -> Result<Fetched, GetError> {
+    progress.event(Event::Phase(Phase::Connecting));
+    let (link, folder) = match &request.link {
+        Link::Web(web) => (Some(web.id), folder_name(&web.id.to_string())),
+        Link::Magnet(magnet) => match &magnet.capability {
+            Some(signed) => {
+                let id = signed.capability.link_id();
+                (Some(id), folder_name(&id.to_string()))
+            }
+            None => (None, folder_name(&magnet.magnet.infohash.to_hex())),
+        },
+    };
+    let taker = match known_taker(&request.into, &folder) {
+        Some(taker) => taker,
+        None => new_taker()?,
+    };
+    let finder = Finder {
+        request,
+        taker,
+        dialer: &dialer,
+        progress: progress.as_ref(),
+    };
+    let found = finder.find().await?;
+    progress.event(Event::Total {
+        name: found.layout.name.clone(),
+        files: found.layout.files.len() as u64,
+        bytes: found.layout.bytes,
+    });
+    let info = found
+        .swarm
+        .as_ref()
+        .and_then(|(_, info)| info.decode().ok());
+    if let Some(there) = already_there(request, &found, info).await? {
+        return Ok(there);
+    }
+    let staging = enter(request, &folder, &found, taker).await?;
+    let (engine, jobs) = Engine::new(request, staging, link, dialer, progress.clone());
+    engine.run(request, found, jobs).await
+}
+
+/// What is to be said when nothing is to be done.
+async fn already_there(
+    request: &GetRequest,
+    found: &Found,
+    info: Option<Info>,
+) -> Result<Option<Fetched>, GetError> {
+    let path = request.into.join(&found.layout.name);
+    let (into, layout) = (request.into.clone(), found.layout.clone());
+    match blocking(&request.into, move || look(&into, &layout, info.as_ref())).await? {
+        Target::Free => Ok(None),
+        Target::Other => Err(GetError::TargetExists { path }),
+        Target::Same => Ok(Some(Fetched {
+            path,
+            files: found.layout.files.len() as u64,
+            bytes: found.layout.bytes,
+            resumed_bytes: 0,
+            outcome: Outcome::AlreadyThere,
+            ways: Vec::new(),
+        })),
+    }
+}
+
+async fn enter(
+    request: &GetRequest,
+    folder: &str,
+    found: &Found,
+    taker: TakerToken,
+) -> Result<Staging, GetError> {
+    let (into, folder) = (request.into.clone(), folder.to_owned());
+    let (layout, layout_id) = (found.layout.clone(), found.layout_id);
+    blocking(&request.into, move || {
+        Enter {
+            into: &into,
+            folder: &folder,
+            layout,
+            layout_id,
+            taker,
+        }
+        .enter()
+    })
+    .await
+}
+
+fn new_taker() -> Result<TakerToken, GetError> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token).map_err(|error| {
+        GetError::io(
+            std::path::Path::new("/dev/urandom"),
+            std::io::Error::other(error),
+        )
+    })?;
+    Ok(TakerToken(token))
+}
+
+/// Runs what blocks on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    path: &std::path::Path,
+    run: impl FnOnce() -> Result<T, GetError> + Send + 'static,
+) -> Result<T, GetError> {
+    let ended = tokio::task::spawn_blocking(run).await;
+    ended.unwrap_or_else(|error| Err(GetError::io(path, std::io::Error::other(error))))
+}
+
+impl Engine {
+    fn new(
+        request: &GetRequest,
+        staging: Staging,
+        link: Option<LinkId>,
+        dialer: Arc<Dialer>,
+        progress: Arc<dyn Progress>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Job>) {
+        let (settle, jobs) = mpsc::unbounded_channel();
+        let (queue, twins) = Queue::new(&staging.layout, &staging.marks);
+        let unproven = staging.marks.unproven();
+        let complete = twins
+            .keys()
+            .copied()
+            .filter(|file| staging.marks.is_complete(*file));
+        let first: Vec<Job> = unproven
+            .into_iter()
+            .map(Job::Prove)
+            .chain(complete.map(Job::Copy))
+            .collect();
+        let engine = Self {
+            staging: Arc::new(staging),
+            queue,
+            options: request.options.clone(),
+            link,
+            dialer,
+            stop: CancellationToken::new(),
+            news: Notify::new(),
+            progress,
+            twins,
+            settle: Mutex::new(Some(settle)),
+            failure: Mutex::new(None),
+            sources: Mutex::new(Vec::new()),
+            swarming: AtomicBool::new(false),
+            settling: AtomicUsize::new(0),
+        };
+        first.into_iter().for_each(|job| engine.job(job));
+        (Arc::new(engine), jobs)
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        request: &GetRequest,
+        found: Found,
+        jobs: mpsc::UnboundedReceiver<Job>,
+    ) -> Result<Fetched, GetError> {
+        // However this ends, nobody works on.
+        let _stop = self.stop.clone().drop_guard();
+        self.progress.event(Event::Phase(Phase::Fetching));
+        let settler = tokio::task::spawn_blocking({
+            let engine = self.clone();
+            move || engine.settle(jobs)
+        });
+        let mut sources = JoinSet::new();
+        for (address, channel) in found.sources {
+            let source = self.add_source(address.way(), address.text());
+            sources.spawn(source::run(self.clone(), source, address, channel));
+        }
+        let joiner = found
+            .torrent
+            .map(|seed| Joiner::new(seed, found.swarm, found.webs));
+        let watched = watch::watch(self, joiner, &mut sources).await;
+        self.settle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.stop.cancel();
+        watched?;
+        self.report_done();
+        self.progress.event(Event::Phase(Phase::Finishing));
+        let _ = settler.await;
+        let (staging, durability) = (self.staging.clone(), request.options.durability);
+        let finished = blocking(&request.into, move || finish::finish(&staging, durability));
+        let goodbye = tokio::time::timeout(GOODBYE, async {
+            while sources.join_next().await.is_some() {}
+        });
+        let (path, _) = tokio::join!(finished, goodbye);
+        let ways = Way::ALL
+            .into_iter()
+            .map(|way| (way, self.staging.marks.by_way(way)));
+        Ok(Fetched {
+            path: path?,
+            files: self.staging.layout.files.len() as u64,
+            bytes: self.staging.layout.bytes,
+            resumed_bytes: self.staging.resumed_bytes,
+            outcome: Outcome::Fetched,
+            ways: ways.filter(|(_, bytes)| *bytes > 0).collect(),
+        })
+    }
+
+    // Told by sources.
+
+    /// Bytes of a file were added.
+    pub(crate) fn added(&self, file: u32, added: Added) {
+        match added {
+            Added::Some => return,
+            Added::Completed if self.twins.contains_key(&file) => self.job(Job::Copy(file)),
+            Added::Completed => {}
+            Added::CompletedUnproven => self.job(Job::Prove(file)),
+        }
+        if self.is_complete() {
+            self.news.notify_one();
+        }
+    }
+
+    /// This machine failed: everything ends.
+    pub(crate) fn fail(&self, error: GetError) {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        self.news.notify_one();
+    }
+
+    /// A source was added; its number.
+    pub(crate) fn add_source(&self, way: Way, address: String) -> usize {
+        let mut sources = self.sources();
+        sources.push(Status {
+            way,
+            address,
+            state: Standing::Trying,
+        });
+        sources.len() - 1
+    }
+
+    /// News of a source.
+    pub(crate) fn source_state(&self, source: usize, state: WayState) {
+        let mut sources = self.sources();
+        let Some(status) = sources.get_mut(source) else {
+            return;
+        };
+        if state == WayState::Up {
+            status.state = Standing::Up;
+        }
+        let event = Event::Way {
+            way: status.way,
+            address: status.address.clone(),
+            state,
+        };
+        drop(sources);
+        self.progress.event(event);
+    }
+
+    /// A source failed.
+    pub(crate) fn source_failed(&self, source: usize, error: &SourceError) {
+        if let Some(status) = self.sources().get_mut(source) {
+            status.state = Standing::Failed(error.clone());
+        }
+        let why = error.to_string();
+        self.source_state(
+            source,
+            if error.is_final() {
+                WayState::Dropped { why }
+            } else {
+                WayState::Down { why }
+            },
+        );
+        self.news.notify_one();
+    }
+
+    /// A torrent works from the front: the others shall come from the back.
+    pub(crate) fn set_swarming(&self) {
+        self.swarming.store(true, Ordering::Relaxed);
+    }
+
+    /// From which end the next piece is taken.
+    pub(crate) fn end(&self) -> End {
+        if self.swarming.load(Ordering::Relaxed) {
+            End::Back
+        } else {
+            End::Front
+        }
+    }
+
+    // Asked by the watch.
+
+    /// Whether everything is there and proven.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.staging.marks.incomplete() == 0
+    }
+
+    /// Whether files are being hashed or copied.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.settling.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the node that made the link refuses for good.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.sources().iter().any(|status| match &status.state {
+            Standing::Failed(error) => matches!(error, SourceError::Refused(_)) && error.is_final(),
+            _ => false,
+        })
+    }
+
+    /// The failure of this machine, once.
+    pub(crate) fn failure(&self) -> Option<GetError> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// What ends it all when every source is of no use any more.
+    pub(crate) fn all_dropped(&self) -> Option<GetError> {
+        let sources = self.sources();
+        let dropped =
+            |status: &Status| matches!(&status.state, Standing::Failed(error) if error.is_final());
+        if !sources.iter().all(dropped) {
+            return None;
+        }
+        drop(sources);
+        Some(self.verdict())
+    }
+
+    /// What the failures of all sources mean together.
+    pub(crate) fn verdict(&self) -> GetError {
+        let sources = self.sources();
+        if sources.is_empty() {
+            return GetError::BadLink("it offers none of the ways that may be used".into());
+        }
+        let errors = || {
+            sources.iter().filter_map(|status| match &status.state {
+                Standing::Failed(error) => Some(error),
+                _ => None,
+            })
+        };
+        let refusal = errors().find_map(|error| match error {
+            SourceError::Refused(refusal) if *refusal != Refusal::Unknown || sources.len() == 1 => {
+                Some(*refusal)
+            }
+            _ => None,
+        });
+        if let Some(refusal) = refusal {
+            return GetError::Refused(refusal);
+        }
+        if let Some(why) = errors().find_map(|error| match error {
+            SourceError::Lied(why) => Some(why.clone()),
+            _ => None,
+        }) {
+            return GetError::Verification(why);
+        }
+        let tried = sources.iter().map(
+            |Status {
+                 way,
+                 address,
+                 state,
+             }| Tried {
+                way: *way,
+                address: address.clone(),
+                why: match state {
+                    Standing::Trying => "no answer".to_owned(),
+                    Standing::Up => "nothing arrives any more".to_owned(),
+                    Standing::Failed(error) => error.to_string(),
+                },
+            },
+        );
+        GetError::Unreachable {
+            tried: tried.collect(),
+        }
+    }
+
+    /// Tells how much is there.
+    pub(crate) fn report_done(&self) {
+        let (bytes, resumed_bytes) = (self.staging.marks.done_bytes(), self.staging.resumed_bytes);
+        self.progress.event(Event::Done {
+            bytes,
+            resumed_bytes,
+        });
+    }
+
+    // Files that are complete.
+
+    fn job(&self, job: Job) {
+        if let Some(settle) = self
+            .settle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
+            self.settling.fetch_add(1, Ordering::AcqRel);
+            let _ = settle.send(job);
+        }
+    }
+
+    /// Hashes and copies files until the queue is closed.
+    fn settle(&self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some(job) = jobs.blocking_recv() {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let settled = match job {
+                Job::Prove(file) => self.prove(file),
+                Job::Copy(file) => self.copy(file),
+            };
+            if let Err(error) = settled {
+                self.fail(error);
+            }
+            self.settling.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn prove(&self, file: u32) -> Result<(), GetError> {
+        if self.staging.prove(file)? {
+            self.added(file, Added::Completed);
+            return Ok(());
+        }
+        let direct = self
+            .sources()
+            .iter()
+            .any(|status| status.way != Way::Torrent);
+        let spec = self.staging.layout.spec(file);
+        match spec {
+            Some(spec) if direct => {
+                self.queue.again(file, spec.size, &self.staging.marks);
+                Ok(())
+            }
+            _ => Err(GetError::Verification(
+                "a file from the torrent is not the one in the manifest".into(),
+            )),
+        }
+    }
+
+    fn copy(&self, file: u32) -> Result<(), GetError> {
+        for twin in self.twins.get(&file).into_iter().flatten() {
+            if !self.staging.marks.is_complete(*twin) {
+                let added = self.staging.copy(file, *twin)?;
+                self.added(*twin, added);
+            }
+        }
+        Ok(())
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Vec<Status>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,224 @@
+//! Links over iroh: an endpoint of our own, the greeting, and one stream per request.
+
+use super::Options;
+use super::pipe::BATCH_BYTES;
+use super::quic;
+use super::source::SourceError;
+use bytes::Bytes;
+use iroh::endpoint::{
+    Connection, ConnectionError, PortmapperConfig, ReadError, RecvStream, VarInt, presets,
+};
+use iroh::{Endpoint, EndpointAddr, PublicKey, RelayMode};
+use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Refusal, Welcome};
+use shoal_protocol::id::{DeviceId, LinkId, TakerToken};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+/// Close code by which a taker says that it has everything.
+const CODE_DONE: u32 = 1;
+/// Codes of closed connections and reset streams from here on are refusals, by their number.
+const CODE_REFUSAL_BASE: u64 = 16;
+const REFUSALS: [Refusal; 6] = [
+    Refusal::Unknown,
+    Refusal::Stopped,
+    Refusal::Expired,
+    Refusal::UsedUp,
+    Refusal::Resting,
+    Refusal::Password,
+];
+/// Parts of a stream that are taken over at once.
+const PARTS: usize = 64;
+
+/// Our endpoint, made when it is first needed.
+pub(crate) struct Dialer {
+    endpoint: OnceCell<Endpoint>,
+    bind: Vec<SocketAddr>,
+    connect_timeout: Duration,
+}
+
+/// Where an issuer may be reached.
+#[derive(Debug, Clone)]
+pub(crate) struct IrohAddress {
+    /// Whom we expect there.
+    pub(crate) issuer: DeviceId,
+    /// Where.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// A connection that was greeted.
+#[derive(Debug, Clone)]
+pub(crate) struct IrohChannel {
+    connection: Connection,
+}
+
+/// The answer to one request.
+pub(crate) struct IrohBody {
+    stream: RecvStream,
+    parts: Vec<Bytes>,
+}
+
+impl Dialer {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            endpoint: OnceCell::new(),
+            bind: options.iroh_bind.clone(),
+            connect_timeout: options.connect_timeout,
+        }
+    }
+
+    /// Connects and greets.
+    ///
+    /// # Errors
+    /// `Broken` when nobody is there or it takes too long.
+    pub(crate) async fn connect(
+        &self,
+        address: &IrohAddress,
+        link: LinkId,
+        taker: TakerToken,
+    ) -> Result<(IrohChannel, Welcome), SourceError> {
+        let late = |_| {
+            SourceError::Broken(format!(
+                "no answer within {} s",
+                self.connect_timeout.as_secs()
+            ))
+        };
+        timeout(
+            self.connect_timeout,
+            self.greeted(address, Hello { link, taker }),
+        )
+        .await
+        .map_err(late)?
+    }
+
+    /// Ends all connections properly, so that what was said last arrives.
+    pub(crate) async fn close(&self) {
+        if let Some(endpoint) = self.endpoint.get() {
+            let _ = timeout(Duration::from_secs(1), endpoint.close()).await;
+        }
+    }
+
+    async fn greeted(
+        &self,
+        address: &IrohAddress,
+        hello: Hello,
+    ) -> Result<(IrohChannel, Welcome), SourceError> {
+        let endpoint = self.endpoint.get_or_try_init(|| self.bind()).await?;
+        let id = PublicKey::from_bytes(address.issuer.as_bytes()).map_err(SourceError::broken)?;
+        let target = address
+            .addresses
+            .iter()
+            .fold(EndpointAddr::new(id), |to, at| to.with_ip_addr(*at));
+        let connection = endpoint
+            .connect(target, ALPN)
+            .await
+            .map_err(SourceError::broken)?;
+        let (mut send, mut recv) = connection.open_bi().await.map_err(refusal_or_broken)?;
+        let bytes = hello.encode();
+        send.write_all(&(bytes.len() as u32).to_le_bytes())
+            .await
+            .map_err(SourceError::broken)?;
+        send.write_all(&bytes).await.map_err(SourceError::broken)?;
+        let mut len = [0; 4];
+        recv.read_exact(&mut len)
+            .await
+            .map_err(SourceError::broken)?;
+        let len = u32::from_le_bytes(len) as usize;
+        if len > GREETING_MAX_BYTES {
+            return Err(SourceError::Lied("its greeting is too long".into()));
+        }
+        let mut bytes = vec![0; len];
+        recv.read_exact(&mut bytes)
+            .await
+            .map_err(SourceError::broken)?;
+        let welcome =
+            Welcome::decode(&bytes).map_err(|error| SourceError::Lied(error.to_string()))?;
+        Ok((IrohChannel { connection }, welcome))
+    }
+
+    async fn bind(&self) -> Result<Endpoint, SourceError> {
+        let mut builder = Endpoint::builder(presets::Minimal)
+            .relay_mode(RelayMode::Disabled)
+            .clear_address_lookup()
+            .portmapper_config(PortmapperConfig::Disabled)
+            .transport_config(quic::transport());
+        if !self.bind.is_empty() {
+            builder = builder.clear_ip_transports();
+            for address in &self.bind {
+                builder = builder.bind_addr(*address).map_err(SourceError::broken)?;
+            }
+        }
+        builder.bind().await.map_err(SourceError::broken)
+    }
+}
+
+impl IrohChannel {
+    /// Sends one request.
+    pub(crate) async fn request(&self, request: &[u8]) -> Result<IrohBody, SourceError> {
+        let (mut send, stream) = self.connection.open_bi().await.map_err(refusal_or_broken)?;
+        send.write_all(request).await.map_err(SourceError::broken)?;
+        send.finish().map_err(SourceError::broken)?;
+        Ok(IrohBody {
+            stream,
+            parts: vec![Bytes::new(); PARTS],
+        })
+    }
+
+    /// Says that everything arrived.
+    pub(crate) fn done(&self) {
+        self.connection.close(CODE_DONE.into(), b"done");
+    }
+}
+
+impl IrohBody {
+    /// Waits for more; false at the end. Safe to cancel.
+    pub(crate) async fn next(&mut self, batch: &mut Vec<Bytes>) -> Result<bool, SourceError> {
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            let read = self.stream.read_many_chunks(&mut self.parts);
+            // What is there goes on at once; only for the first part it is worth waiting.
+            let count = match bytes {
+                0 => read.await,
+                _ => match futures::FutureExt::now_or_never(read) {
+                    Some(read) => read,
+                    None => return Ok(true),
+                },
+            };
+            let Some(count) = count.map_err(read_failed)? else {
+                return Ok(bytes > 0);
+            };
+            for part in self.parts.iter_mut().take(count) {
+                bytes += part.len();
+                batch.push(std::mem::take(part));
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn read_failed(error: ReadError) -> SourceError {
+    match error {
+        ReadError::Reset(code) => {
+            refusal(code).unwrap_or_else(|| SourceError::broken(ReadError::Reset(code)))
+        }
+        ReadError::ConnectionLost(error) => refusal_or_broken(error),
+        other => SourceError::broken(other),
+    }
+}
+
+fn refusal_or_broken(error: ConnectionError) -> SourceError {
+    match &error {
+        ConnectionError::ApplicationClosed(close) => refusal(close.error_code),
+        _ => None,
+    }
+    .unwrap_or_else(|| SourceError::broken(error))
+}
+
+fn refusal(code: VarInt) -> Option<SourceError> {
+    let number = u8::try_from(code.into_inner().checked_sub(CODE_REFUSAL_BASE)?).ok()?;
+    REFUSALS
+        .into_iter()
+        .find(|refusal| *refusal as u8 == number)
+        .map(SourceError::Refused)
+}

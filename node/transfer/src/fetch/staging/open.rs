@@ -1,0 +1,320 @@
+//! Entering a staging folder: making or resuming it.
+
+use super::super::error::GetError;
+use super::super::layout::Layout;
+use super::super::marks::{Marks, Proof};
+use super::files::{Files, ROOT};
+use super::journal::{Header, Record, Replayed, append_header, append_record, replay};
+use super::{Journal, Staging, create};
+use rustix::fs::FlockOperation;
+use shoal_jail::{Existing, Jail};
+use shoal_protocol::id::TakerToken;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+const STATE: &str = "state";
+const STATE_NEW: &str = "state.new";
+const LOCK: &str = "lock";
+const STATE_MAX_BYTES: u64 = 1 << 30;
+
+/// What is needed to enter a staging folder.
+pub(crate) struct Enter<'a> {
+    /// The folder that gets the result.
+    pub(crate) into: &'a Path,
+    /// Name of the staging folder in it.
+    pub(crate) folder: &'a str,
+    /// What is built.
+    pub(crate) layout: Arc<Layout>,
+    /// Snapshot hash, or infohash and zeros.
+    pub(crate) layout_id: [u8; 32],
+    /// The token to use where there is no older one.
+    pub(crate) taker: TakerToken,
+}
+
+/// Name of the staging folder of a link or torrent.
+pub(crate) fn folder_name(id: &str) -> String {
+    format!(".shoal-get-{}", id.get(..8).unwrap_or(id))
+}
+
+/// The token of an earlier run, so that both count as one taker.
+pub(crate) fn known_taker(into: &Path, folder: &str) -> Option<TakerToken> {
+    let stage = Jail::open(into).ok()?.below(folder).ok()?;
+    Some(read_journal(&stage).ok()??.header.taker)
+}
+
+impl Enter<'_> {
+    /// Makes the folder, or goes on where an earlier run stopped.
+    ///
+    /// # Errors
+    /// `InUse` when another process is in it; whatever the file system says.
+    pub(crate) fn enter(self) -> Result<Staging, GetError> {
+        std::fs::create_dir_all(self.into).map_err(|error| GetError::io(self.into, error))?;
+        let into = Jail::open(self.into).map_err(GetError::jail)?;
+        let (stage, lock) = locked(&into, self.folder)?;
+        let boot = boot_id();
+        let header = Header {
+            layout: self.layout_id,
+            taker: self.taker,
+            boot,
+        };
+        let found = read_journal(&stage)?.filter(|read| read.header.layout == self.layout_id);
+        if found.is_none() {
+            forget_tree(&stage)?;
+        }
+        let files = Files::prepare(&stage, &self.layout)?;
+        let marks = Marks::new(&self.layout);
+        let mut tainted = false;
+        let mut taker = self.taker;
+        let journal = match found {
+            None => rewrite(&stage, &header, &marks, &self.layout, tainted)?,
+            Some(read) => {
+                taker = read.header.taker;
+                let rebooted = read.header.boot != boot;
+                tainted = rebooted || read.records.contains(&Record::Tainted);
+                let trusted = if rebooted {
+                    read.durable
+                } else {
+                    read.records.len()
+                };
+                apply(
+                    &marks,
+                    read.records.get(..trusted).unwrap_or_default(),
+                    &self.layout,
+                );
+                let lost = forget_lost(&marks, &files, &self.layout);
+                if lost {
+                    // The new journal calls all of it durable.
+                    stage.sync().map_err(GetError::jail)?;
+                }
+                if rebooted || lost {
+                    rewrite(
+                        &stage,
+                        &Header { taker, ..header },
+                        &marks,
+                        &self.layout,
+                        tainted,
+                    )?
+                } else {
+                    resume(&stage, read.end)?
+                }
+            }
+        };
+        let resumed_bytes = marks.done_bytes();
+        finish_empty(&marks, &files, &self.layout)?;
+        Ok(Staging {
+            into,
+            folder: self.folder.to_owned(),
+            stage,
+            layout: self.layout,
+            marks,
+            taker,
+            resumed_bytes,
+            files,
+            journal: Mutex::new(journal),
+            claims: Default::default(),
+            tainted: AtomicBool::new(tainted),
+            dirty: Mutex::new(HashSet::new()),
+            _lock: lock,
+        })
+    }
+}
+
+/// Makes the folder and takes its lock, which ends with the process.
+fn locked(into: &Jail, folder: &str) -> Result<(Jail, File), GetError> {
+    for _ in 0..16 {
+        match into.create_dir(folder, 0o700) {
+            Err(error) if !error.is_exists() => return Err(GetError::jail(error)),
+            _ => {}
+        }
+        let stage = match into.below(folder) {
+            Err(error) if error.is_not_found() => continue,
+            other => other.map_err(GetError::jail)?,
+        };
+        let lock = match stage.create_file(LOCK, 0o600, shoal_jail::Create::OrOpen) {
+            Err(error) if error.is_not_found() => continue,
+            other => other.map_err(GetError::jail)?,
+        };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(GetError::InUse {
+                path: into.path().to_path_buf(),
+            });
+        }
+        // Whoever had the lock may have finished and removed the folder in between.
+        let own = lock
+            .metadata()
+            .map_err(|error| GetError::io(stage.path(), error))?
+            .ino();
+        let named = into
+            .metadata(&format!("{folder}/{LOCK}"))
+            .map(|meta| meta.ino);
+        if named.is_ok_and(|ino| ino == own) {
+            return Ok((stage, lock));
+        }
+    }
+    Err(GetError::InUse {
+        path: into.path().to_path_buf(),
+    })
+}
+
+fn read_journal(stage: &Jail) -> Result<Option<Replayed>, GetError> {
+    let file = match stage.open_read(STATE) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other.map_err(GetError::jail)?,
+    };
+    let mut bytes = Vec::new();
+    let read = file.take(STATE_MAX_BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| GetError::io(&stage.path().join(STATE), error))?;
+    Ok(replay(&bytes))
+}
+
+/// Removes a tree that no journal speaks of.
+fn forget_tree(stage: &Jail) -> Result<(), GetError> {
+    match stage.remove_tree(ROOT) {
+        Err(error) if !error.is_not_found() => Err(GetError::jail(error)),
+        _ => Ok(()),
+    }
+}
+
+fn apply(marks: &Marks, records: &[Record], layout: &Layout) {
+    for record in records {
+        match record {
+            Record::Range {
+                file,
+                start,
+                end,
+                proof,
+            } => {
+                marks.add(*file, *start, *end, *proof, None);
+                let whole = layout
+                    .spec(*file)
+                    .is_some_and(|spec| *start == 0 && *end == spec.size);
+                if whole && *proof == Proof::Content {
+                    marks.proven(*file);
+                }
+            }
+            Record::Whole(runs) => {
+                for (first, count) in runs {
+                    let end = first
+                        .saturating_add(*count)
+                        .min(u32::try_from(layout.files.len()).unwrap_or(u32::MAX));
+                    for file in *first..end {
+                        let size = layout.spec(file).map_or(0, |spec| spec.size);
+                        marks.add(file, 0, size, Proof::Content, None);
+                    }
+                }
+            }
+            Record::Forget { file } => marks.forget(*file),
+            Record::Checkpoint { .. } | Record::Tainted => {}
+        }
+    }
+}
+
+/// Somebody may have removed files from the staging folder.
+fn forget_lost(marks: &Marks, files: &Files, layout: &Layout) -> bool {
+    let mut lost = false;
+    for (file, spec) in (0u32..).zip(&layout.files) {
+        let (ranges, _) = marks.ranges(file);
+        if !ranges.is_empty() && spec.size > 0 && files.size(spec) != Some(spec.size) {
+            marks.forget(file);
+            lost = true;
+        }
+    }
+    lost
+}
+
+/// Files without bytes are complete once they exist.
+fn finish_empty(marks: &Marks, files: &Files, layout: &Layout) -> Result<(), GetError> {
+    for (file, spec) in (0u32..)
+        .zip(&layout.files)
+        .filter(|(_, spec)| spec.size == 0)
+    {
+        let handle = files.create(spec)?;
+        let settled = handle
+            .set_len(0)
+            .and_then(|()| super::files::stamp(&handle, spec));
+        settled.map_err(|error| GetError::io(layout_path(spec), error))?;
+        marks.add(file, 0, 0, Proof::Content, None);
+        marks.stamp(file);
+    }
+    Ok(())
+}
+
+fn layout_path(spec: &super::FileSpec) -> &Path {
+    Path::new(spec.path.as_str())
+}
+
+/// Goes on after the last sound frame.
+fn resume(stage: &Jail, end: u64) -> Result<Journal, GetError> {
+    let file = create(stage, STATE)?;
+    file.set_len(end)
+        .map_err(|error| GetError::io(&stage.path().join(STATE), error))?;
+    Ok(Journal { file, at: end })
+}
+
+/// Writes a journal of what is there, durably, in place of the old one.
+fn rewrite(
+    stage: &Jail,
+    header: &Header,
+    marks: &Marks,
+    layout: &Layout,
+    tainted: bool,
+) -> Result<Journal, GetError> {
+    let mut bytes = Vec::new();
+    append_header(&mut bytes, header);
+    if tainted {
+        append_record(&mut bytes, 0, &Record::Tainted);
+    }
+    for file in (0u32..).take(layout.files.len()) {
+        let (ranges, proof) = marks.ranges(file);
+        for (start, end) in ranges {
+            append_record(
+                &mut bytes,
+                0,
+                &Record::Range {
+                    file,
+                    start,
+                    end,
+                    proof,
+                },
+            );
+        }
+    }
+    let upto = bytes.len() as u64;
+    append_record(&mut bytes, 0, &Record::Checkpoint { upto });
+    let written = || -> io::Result<File> {
+        let file = create(stage, STATE_NEW).map_err(io::Error::other)?;
+        file.set_len(0)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        Ok(file)
+    };
+    let file = written().map_err(|error| GetError::io(&stage.path().join(STATE_NEW), error))?;
+    stage
+        .rename(STATE_NEW, stage, STATE, Existing::Replace)
+        .map_err(GetError::jail)?;
+    Ok(Journal {
+        file,
+        at: bytes.len() as u64,
+    })
+}
+
+/// The machine's run: page cache that was written in another one may be lost.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if text.trim().is_empty() {
+        // Unknown: every start counts as a new run, so that only checkpoints are trusted.
+        let mut random = [0; 16];
+        // Without randomness the id stays zero, which is only ever compared.
+        let _ = getrandom::fill(&mut random);
+        return random;
+    }
+    let hash = blake3::hash(text.trim().as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(hash.as_bytes().get(..16).unwrap_or(&[0; 16]));
+    id
+}
