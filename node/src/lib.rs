@@ -1,1 +1,21 @@
-//! shoal-node
+//! The node of a home: takes its lock, serves its links, answers its socket.
+//!
+//! This crate is the composition root: it wires store, disk, net, transfer, gateway and tracker.
+//! Rules live in `protocol`; what can be done on its own lives in the crates below `node/`.
+
+pub mod config;
+pub mod error;
+pub mod home;
+mod identity;
+mod network;
+pub mod node;
+mod notify;
+mod ports;
+mod servers;
+mod service;
+
+pub use config::Config;
+pub use error::NodeError;
+pub use home::{Home, Xdg};
+pub use node::{Node, Overrides};
+pub use shoal_transfer::fetch as get;

@@ -1,0 +1,255 @@
+//! A running node: what it holds, how it starts and how it ends.
+//!
+//! Start: lock, key, store, ports, service, then servers. End: `stopping` is cancelled, servers let go
+//! within a second, the store is flushed, the socket and then the lock go last.
+
+use crate::config::{Config, Switch};
+use crate::error::NodeError;
+use crate::home::Home;
+use crate::identity::{Identity, fill_random, write_private};
+use crate::network;
+use crate::ports::{self, Bound, Ports, Wish};
+use crate::servers;
+use crate::service::{Context, ContextParts, Records, Service, ServiceApi};
+use rustix::fs::{FlockOperation, flock};
+use shoal_api::Api;
+use shoal_protocol::id::TakerToken;
+use shoal_store::{Durability, Store};
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+const PORTS_SETTING: &str = "ports";
+/// How long servers may take to let go. After that the process ends all the same: nothing is lost.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the command line says instead of the settings.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Where to listen.
+    pub listen: Option<SocketAddr>,
+    /// Addresses to put into links.
+    pub advertise: Vec<String>,
+}
+
+/// A running node. Dropping it without [`Node::shutdown`] leaves its tasks to the runtime's end.
+pub struct Node {
+    api: Arc<ServiceApi>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    store: Store,
+    home: Home,
+    lock: File,
+}
+
+impl Node {
+    /// Takes the home's lock and starts everything. Links answer when this returns; those that were
+    /// ready before are loaded right after.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; `HomeInUse` means that another process is the node.
+    pub async fn start(
+        home: Home,
+        config: Config,
+        overrides: Overrides,
+    ) -> Result<Self, NodeError> {
+        // Two libraries bring a provider each, so one has to be named; a second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        make_private_dir(home.data_dir())?;
+        let lock = take_lock(&home)?;
+        let identity = Identity::load_or_create(&home)?;
+        let store = Store::open(home.data_dir())?;
+        let wish = overrides
+            .listen
+            .or_else(|| config.listen())
+            .map_or(Wish::Default, Wish::At);
+        let bound = ports::bind(wish, remembered_ports(&store, wish)?)?;
+        remember_ports(&store, wish, bound.ports)?;
+        let advertise = if overrides.advertise.is_empty() {
+            config.advertise()
+        } else {
+            overrides.advertise
+        };
+        let listen = bound
+            .tcp
+            .local_addr()
+            .map_err(NodeError::io("a socket has no address"))?;
+        let watcher = network::Watcher::new(listen, bound.ports, advertise);
+        let stopping = CancellationToken::new();
+        let context = Arc::new(Context::new(ContextParts {
+            records: Records::new(store.clone()),
+            identity,
+            home: home.data_dir().to_owned(),
+            ports: bound.ports,
+            config: &config,
+            network: watcher.look(),
+            stopping: stopping.clone(),
+        }));
+        let service = Service::open(context)?;
+        let api = Arc::new(ServiceApi {
+            service: service.clone(),
+        });
+        let node = Self {
+            api,
+            stopping,
+            tasks: TaskTracker::new(),
+            store,
+            home,
+            lock,
+        };
+        node.serve(service, bound, watcher, config.on(Switch::PortMapping))?;
+        Ok(node)
+    }
+
+    /// What others ask of this node.
+    pub fn api(&self) -> Arc<dyn Api> {
+        self.api.clone()
+    }
+
+    /// Waits until somebody asks the node to stop.
+    pub async fn wait(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Ends everything and gives the home free.
+    pub async fn shutdown(self) {
+        self.api
+            .service
+            .context
+            .records
+            .tell(shoal_api::Event::NodeStopping);
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("something took too long to stop");
+        }
+        let store = self.store.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.flush()).await {
+            tracing::warn!(%error, "the store could not be flushed");
+        }
+        let _ = std::fs::remove_file(self.home.socket());
+        drop(self.lock);
+    }
+
+    fn serve(
+        &self,
+        service: Arc<Service>,
+        bound: Bound,
+        watcher: network::Watcher,
+        map_ports: bool,
+    ) -> Result<(), NodeError> {
+        let token = make_token(&self.home)?;
+        let tracker = servers::tracker(&service)?;
+        let unix = servers::bind_socket(self.home.socket())?;
+        let io = |what: &'static str| NodeError::io(what);
+        let tcp = tokio::net::TcpListener::from_std(bound.tcp)
+            .map_err(io("the TCP listener is not usable"))?;
+        let udp = tokio::net::UdpSocket::from_std(bound.tracker)
+            .map_err(io("the tracker's socket is not usable"))?;
+        let spawn = &self.tasks;
+        spawn.spawn(servers::serve_tcp(
+            tcp,
+            service.clone(),
+            tracker.clone(),
+            self.tasks.clone(),
+        ));
+        if service.context.switches.udp_tracker {
+            spawn.spawn(servers::serve_udp_tracker(
+                udp,
+                tracker,
+                self.stopping.clone(),
+            ));
+        }
+        if service.context.switches.iroh {
+            spawn.spawn(servers::serve_iroh(bound.iroh, service.clone()));
+        }
+        spawn.spawn(servers::serve_local(
+            unix,
+            self.api.clone(),
+            token,
+            self.stopping.clone(),
+        ));
+        spawn.spawn(watcher.run(service.context.clone(), map_ports));
+        spawn.spawn(crate::notify::run(service.context.clone()));
+        spawn.spawn(service.run());
+        Ok(())
+    }
+}
+
+/// Who holds the lock of this file is the node; the system gives it free however the process ends.
+fn take_lock(home: &Home) -> Result<File, NodeError> {
+    let path = home.lock_file();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(NodeError::io(format!("cannot open {}", path.display())))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(NodeError::HomeInUse {
+            home: home.data_dir().to_owned(),
+        }),
+        Err(errno) => Err(NodeError::Io {
+            what: format!("cannot lock {}", path.display()),
+            source: errno.into(),
+        }),
+    }
+}
+
+pub(crate) fn make_private_dir(dir: &Path) -> Result<(), NodeError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(NodeError::io(format!(
+            "cannot make the folder {}",
+            dir.display()
+        )))
+}
+
+/// A new token for the local API at every start.
+fn make_token(home: &Home) -> Result<String, NodeError> {
+    let mut random = [0; 16];
+    fill_random(&mut random)?;
+    let token = TakerToken(random).to_hex();
+    let path = home.token_file();
+    write_private(&path, token.as_bytes())
+        .map_err(NodeError::io(format!("cannot write {}", path.display())))?;
+    Ok(token)
+}
+
+/// A port that is fixed on the command line or in the settings needs no memory.
+fn remembered_ports(store: &Store, wish: Wish) -> Result<Option<Ports>, NodeError> {
+    if matches!(wish, Wish::At(address) if address.port() != 0) {
+        return Ok(None);
+    }
+    let kept = store.setting(PORTS_SETTING)?;
+    Ok(kept.as_deref().and_then(|bytes| match bytes {
+        [a, b, c, d, e, f] => Some(Ports {
+            tcp: u16::from_be_bytes([*a, *b]),
+            iroh_udp: u16::from_be_bytes([*c, *d]),
+            tracker_udp: u16::from_be_bytes([*e, *f]),
+        }),
+        _ => None,
+    }))
+}
+
+fn remember_ports(store: &Store, wish: Wish, ports: Ports) -> Result<(), NodeError> {
+    if matches!(wish, Wish::At(address) if address.port() != 0) {
+        return Ok(());
+    }
+    let numbers = [ports.tcp, ports.iroh_udp, ports.tracker_udp];
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(u16::to_be_bytes).collect();
+    Ok(store.put_setting(PORTS_SETTING, &bytes, Durability::Flushed)?)
+}

@@ -1,0 +1,180 @@
+//! Ports: fixed by default, and once chosen for a home remembered, because links carry them.
+
+use crate::error::NodeError;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+
+/// The default port; it spells SHOA on a phone.
+pub(crate) const DEFAULT_PORT: u16 = 7462;
+
+const TCP: &str = "TCP, for HTTP and BitTorrent";
+const UDP_TRACKER: &str = "UDP, for the tracker";
+const UDP_IROH: &str = "UDP, for iroh";
+
+/// Where a node should listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Nobody said anything.
+    Default,
+    /// The command line or the settings did.
+    At(SocketAddr),
+}
+
+/// The three ports of a home. Zero: not chosen yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ports {
+    pub(crate) tcp: u16,
+    pub(crate) iroh_udp: u16,
+    pub(crate) tracker_udp: u16,
+}
+
+/// What was bound.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) tcp: TcpListener,
+    pub(crate) tracker: UdpSocket,
+    /// iroh binds by itself: this is where.
+    pub(crate) iroh: SocketAddr,
+    pub(crate) ports: Ports,
+}
+
+/// Binds what was wished for, or what the home remembers, or the defaults; where the defaults are
+/// taken by another home and no link carries them yet, ports that are free.
+pub(crate) fn bind(wish: Wish, remembered: Option<Ports>) -> Result<Bound, NodeError> {
+    let ip = match wish {
+        Wish::At(address) => address.ip(),
+        Wish::Default => any_address(),
+    };
+    let fixed = |port: u16| Ports {
+        tcp: port,
+        iroh_udp: port,
+        tracker_udp: port.wrapping_add(1),
+    };
+    let first = match (wish, remembered) {
+        (Wish::At(address), _) if address.port() != 0 => fixed(address.port()),
+        (_, Some(ports)) => ports,
+        (Wish::At(_), None) => Ports::default(),
+        (Wish::Default, None) => match bind_all(ip, fixed(DEFAULT_PORT)) {
+            Err(NodeError::PortInUse { .. }) => Ports::default(),
+            result => return result,
+        },
+    };
+    bind_all(ip, first)
+}
+
+fn bind_all(ip: IpAddr, ports: Ports) -> Result<Bound, NodeError> {
+    let tcp = bind_tcp(SocketAddr::new(ip, ports.tcp))?;
+    let tcp_port = local_port(tcp.local_addr())?;
+    let iroh = bind_udp(
+        SocketAddr::new(
+            ip,
+            if ports.iroh_udp == 0 {
+                tcp_port
+            } else {
+                ports.iroh_udp
+            },
+        ),
+        UDP_IROH,
+    )
+    .or_else(|error| match error {
+        NodeError::PortInUse { .. } if ports.iroh_udp == 0 => {
+            bind_udp(SocketAddr::new(ip, 0), UDP_IROH)
+        }
+        error => Err(error),
+    })?;
+    let iroh_address = iroh
+        .local_addr()
+        .map_err(NodeError::io("a socket has no address"))?;
+    let tracker = bind_udp(SocketAddr::new(ip, ports.tracker_udp), UDP_TRACKER)?;
+    let ports = Ports {
+        tcp: tcp_port,
+        iroh_udp: iroh_address.port(),
+        tracker_udp: local_port(tracker.local_addr())?,
+    };
+    // iroh opens its own socket: this one only showed that the port is free.
+    drop(iroh);
+    Ok(Bound {
+        tcp,
+        tracker,
+        iroh: iroh_address,
+        ports,
+    })
+}
+
+fn local_port(address: io::Result<SocketAddr>) -> Result<u16, NodeError> {
+    address
+        .map(|address| address.port())
+        .map_err(NodeError::io("a socket has no address"))
+}
+
+/// `[::]`, which takes IPv4 too, or `0.0.0.0` where the machine has no IPv6.
+fn any_address() -> IpAddr {
+    match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    let bound = socket(address, Type::STREAM, Protocol::TCP).and_then(|socket| {
+        // A node that restarts takes its port back from connections that linger.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        Ok(socket.into())
+    });
+    bound.map_err(|source| refused(address, source, TCP))
+}
+
+fn bind_udp(address: SocketAddr, why: &'static str) -> Result<UdpSocket, NodeError> {
+    let bound = socket(address, Type::DGRAM, Protocol::UDP).and_then(|socket| {
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    });
+    bound.map_err(|source| refused(address, source, why))
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn refused(address: SocketAddr, source: io::Error, why: &'static str) -> NodeError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => NodeError::PortInUse { address, why },
+        _ => NodeError::Listen { address, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn loopback(port: u16) -> Wish {
+        Wish::At(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
+    }
+
+    #[test]
+    fn zero_picks_ports_that_can_be_had_again() {
+        let first = bind(loopback(0), None).unwrap();
+        let ports = first.ports;
+        assert!(ports.tcp != 0 && ports.iroh_udp != 0 && ports.tracker_udp != 0);
+        drop(first);
+        assert_eq!(bind(loopback(0), Some(ports)).unwrap().ports, ports);
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_and_is_taken_is_an_error() {
+        let first = bind(loopback(0), None).unwrap();
+        let error = bind(loopback(first.ports.tcp), None).unwrap_err();
+        assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
+        let error = bind(loopback(0), Some(first.ports)).unwrap_err();
+        assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
+    }
+}

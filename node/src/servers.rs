@@ -1,0 +1,223 @@
+//! The servers of a node, each a task that ends with it.
+
+use crate::error::NodeError;
+use crate::node::make_private_dir;
+use crate::service::{Service, ServiceApi, TakerListener};
+use axum::Router;
+use iroh::endpoint::{RelayMode, presets};
+use iroh::{Endpoint, SecretKey};
+use shoal_protocol::hello::ALPN;
+use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
+use shoal_transfer::serve::port::Directory;
+use shoal_transfer::serve::seed::Seeder;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracker_lite::Tracker;
+
+/// TCP connections of all kinds together.
+const MAX_CONNECTIONS: usize = 4_096;
+/// Time for the first byte of a connection.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause after a failed `accept`, which mostly means that all file handles are in use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How soon torrent clients should announce again: swarms of links are small, and short-lived.
+const ANNOUNCE_INTERVAL_S: u32 = 300;
+
+/// The tracker of a node's links.
+pub(crate) fn tracker(service: &Arc<Service>) -> Result<Arc<Tracker>, NodeError> {
+    let config = tracker_lite::Config {
+        interval_s: ANNOUNCE_INTERVAL_S,
+        min_interval_s: 30,
+        ..tracker_lite::Config::default()
+    };
+    let tracker = Tracker::new(
+        config,
+        service.clone(),
+        Arc::new(TakerListener(service.clone())),
+    )
+    .map_err(|error| NodeError::Io {
+        what: error.to_string(),
+        source: io::ErrorKind::Other.into(),
+    })?;
+    let tracker = Arc::new(tracker);
+    service.use_tracker(tracker.clone());
+    Ok(tracker)
+}
+
+/// HTTP and BitTorrent on one port, told apart by the first byte: BitTorrent begins with 19, no HTTP method does.
+pub(crate) async fn serve_tcp(
+    listener: TcpListener,
+    service: Arc<Service>,
+    tracker: Arc<Tracker>,
+    tasks: TaskTracker,
+) {
+    let router = shoal_gateway::public_router(service.clone()).merge(tracker_lite::router(tracker));
+    let mut nonce = [0; 32];
+    if let Err(error) = crate::identity::fill_random(&mut nonce) {
+        tracing::error!(%error, "BitTorrent peers will all see the same peer id");
+    }
+    let seeder = Seeder::new(
+        service.clone(),
+        concat!("Shoal ", env!("CARGO_PKG_VERSION")),
+        nonce,
+    );
+    let stopping = service.context.stopping.clone();
+    let doors = Doors {
+        router,
+        seeder,
+        bittorrent: service.context.switches.bittorrent,
+        stopping: stopping.clone(),
+    };
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                // Over the limit the newest is closed at once: it may come again.
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    continue;
+                };
+                let doors = doors.clone();
+                tasks.spawn(async move {
+                    doors.serve(stream, address).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Doors {
+    router: Router,
+    seeder: Seeder,
+    bittorrent: bool,
+    stopping: CancellationToken,
+}
+
+impl Doors {
+    async fn serve(self, stream: TcpStream, address: SocketAddr) {
+        let mut first = [0; 1];
+        let peeked = tokio::select! {
+            peeked = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)) => peeked,
+            () = self.stopping.cancelled() => return,
+        };
+        match peeked {
+            Ok(Ok(1..)) if first == [HANDSHAKE_FIRST_BYTE] => {
+                if self.bittorrent {
+                    tokio::select! {
+                        () = self.seeder.serve(stream, address) => {}
+                        () = self.stopping.cancelled() => {}
+                    }
+                }
+            }
+            Ok(Ok(1..)) => {
+                // Heads and small answers leave at once; bodies are written in large parts.
+                let _ = stream.set_nodelay(true);
+                shoal_gateway::serve_connection(stream, address, self.router, self.stopping).await;
+            }
+            Ok(Ok(0) | Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// BEP 15.
+pub(crate) async fn serve_udp_tracker(
+    socket: UdpSocket,
+    tracker: Arc<Tracker>,
+    stopping: CancellationToken,
+) {
+    if let Err(error) = tracker_lite::serve_udp(socket, tracker, stopping.cancelled_owned()).await {
+        tracing::error!(%error, "the UDP tracker does not answer any more: stop the node and start it again");
+    }
+}
+
+/// The iroh endpoint with the device's key; no relay and no look-up of others' unless configured.
+pub(crate) async fn serve_iroh(address: SocketAddr, service: Arc<Service>) {
+    let key = SecretKey::from_bytes(&service.context.identity.key.to_bytes());
+    let endpoint = match bind_iroh(address, key).await {
+        Ok(endpoint) => endpoint,
+        Err(error) => return tracing::error!(%error, "links are not served over iroh"),
+    };
+    let directory: Arc<dyn Directory> = service.clone();
+    tokio::select! {
+        () = shoal_transfer::serve::iroh::accept(endpoint.clone(), directory) => {}
+        () = service.context.stopping.cancelled() => {}
+    }
+    endpoint.close().await;
+}
+
+async fn bind_iroh(address: SocketAddr, key: SecretKey) -> Result<Endpoint, NodeError> {
+    let wrong = |error: &dyn std::fmt::Display| NodeError::Iroh(error.to_string());
+    let mut builder = Endpoint::builder(presets::Minimal)
+        .secret_key(key)
+        .relay_mode(RelayMode::Disabled)
+        .clear_address_lookup()
+        .transport_config(shoal_transfer::fetch::quic::transport())
+        .alpns(vec![ALPN.to_vec()])
+        .clear_ip_transports()
+        .bind_addr(address)
+        .map_err(|error| wrong(&error))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // iroh has a socket for each family.
+        builder = builder
+            .bind_addr((Ipv4Addr::UNSPECIFIED, address.port()))
+            .map_err(|error| wrong(&error))?;
+    }
+    builder.bind().await.map_err(|error| wrong(&error))
+}
+
+/// The local API's socket. Who holds the lock may remove what a killed node left behind.
+pub(crate) fn bind_socket(path: &Path) -> Result<UnixListener, NodeError> {
+    if let Some(parent) = path.parent() {
+        make_private_dir(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(NodeError::Io {
+                what: format!("cannot remove {}", path.display()),
+                source: error,
+            });
+        }
+        _ => {}
+    }
+    let what = || format!("cannot listen on {}", path.display());
+    let listener = UnixListener::bind(path).map_err(|source| NodeError::Io {
+        what: what(),
+        source,
+    })?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, private).map_err(|source| NodeError::Io {
+        what: what(),
+        source,
+    })?;
+    Ok(listener)
+}
+
+/// The local API.
+pub(crate) async fn serve_local(
+    listener: UnixListener,
+    api: Arc<ServiceApi>,
+    token: String,
+    stopping: CancellationToken,
+) {
+    let router = shoal_gateway::local_router(api, token);
+    if let Err(error) = shoal_gateway::serve_unix(listener, router, stopping).await {
+        tracing::error!(%error, "the local API does not answer any more: stop the node and start it again");
+    }
+}

@@ -1,0 +1,82 @@
+//! Links as iroh and BitTorrent see them.
+
+use super::content::ContentTorrent;
+use super::share::LiveShare;
+use super::takers::{Guest, Mark};
+use super::{Context, Service};
+use bytes::Bytes;
+use shoal_api::Way;
+use shoal_protocol::hello::Refusal;
+use shoal_protocol::id::{ContentHash, InfoHash, LinkId};
+use shoal_transfer::serve::port::{self, Blob, Directory, Seat, Served, Torrent, Visitor};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+impl Directory for Service {
+    fn by_link(&self, link: &LinkId) -> Result<Arc<dyn Served>, Refusal> {
+        let share = self.find(link).ok_or(Refusal::Unknown)?;
+        share.refusal().map_or(Ok(()), Err)?;
+        Ok(Arc::new(ServedShare {
+            share,
+            context: self.context.clone(),
+        }))
+    }
+
+    fn by_infohash(&self, infohash: &InfoHash) -> Result<Arc<dyn Served>, Refusal> {
+        self.by_link(&self.context.link_of(infohash).ok_or(Refusal::Unknown)?)
+    }
+}
+
+/// A link that is being served.
+pub(super) struct ServedShare {
+    pub(super) share: Arc<LiveShare>,
+    pub(super) context: Arc<Context>,
+}
+
+impl Served for ServedShare {
+    fn capability(&self) -> Bytes {
+        self.context.capability(&self.share.row())
+    }
+
+    fn record(&self) -> Option<Bytes> {
+        self.share
+            .content()
+            .map(|_| self.share.row().record.clone().into())
+    }
+
+    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
+        self.share.content()?.blob(hash)
+    }
+
+    fn torrent(&self) -> Option<Arc<dyn Torrent>> {
+        Some(Arc::new(ContentTorrent(self.share.content()?)))
+    }
+
+    fn refuses(&self, visitor: &Visitor) -> Option<Refusal> {
+        self.share.refuses(&guest(visitor))
+    }
+
+    fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal> {
+        Ok(Arc::new(self.share.admit(&guest(visitor))?))
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.share.ended.clone()
+    }
+}
+
+fn guest(visitor: &Visitor) -> Guest {
+    Guest {
+        address: visitor.address,
+        way: match visitor.way {
+            port::Way::Iroh => Way::Iroh,
+            port::Way::Torrent => Way::Torrent,
+        },
+        mark: match visitor.mark {
+            port::Mark::Token(token) => Mark::of_token(&token),
+            port::Mark::TokenPrefix(prefix) => Mark::Token(prefix),
+            port::Mark::Address => Mark::Address,
+        },
+        client: visitor.client.clone(),
+    }
+}

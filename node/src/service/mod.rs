@@ -1,0 +1,242 @@
+//! The links of a node: made, listed, stopped, served.
+
+mod addresses;
+mod api;
+mod clock;
+mod content;
+mod directory;
+mod errors;
+mod gateway;
+mod hashing;
+mod listing;
+mod records;
+mod share;
+mod takers;
+mod tracker;
+mod views;
+
+pub(crate) use addresses::{Addresses, Found};
+pub(crate) use api::ServiceApi;
+pub(crate) use records::Records;
+pub(crate) use tracker::TakerListener;
+
+use crate::config::{Config, Switch};
+use crate::error::NodeError;
+use crate::identity::Identity;
+use crate::ports::Ports;
+use share::LiveShare;
+use shoal_api::{Mapping, Reach};
+use shoal_protocol::id::{InfoHash, LinkId};
+use shoal_store::ShareEnd;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What all links of a node share.
+pub(crate) struct Context {
+    pub(crate) records: Records,
+    pub(crate) identity: Identity,
+    pub(crate) home: PathBuf,
+    pub(crate) ports: Ports,
+    pub(crate) switches: Switches,
+    pub(crate) network: watch::Sender<Network>,
+    pub(crate) started: Instant,
+    pub(crate) stopping: CancellationToken,
+    by_infohash: RwLock<HashMap<InfoHash, LinkId>>,
+}
+
+/// What is served, by setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Switches {
+    pub(crate) bittorrent: bool,
+    pub(crate) iroh: bool,
+    pub(crate) udp_tracker: bool,
+}
+
+/// How the node can be reached at the moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) addresses: Addresses,
+    pub(crate) reach: Reach,
+    pub(crate) mappings: Vec<Mapping>,
+}
+
+/// What a context is made of.
+pub(crate) struct ContextParts<'a> {
+    pub(crate) records: Records,
+    pub(crate) identity: Identity,
+    pub(crate) home: PathBuf,
+    pub(crate) ports: Ports,
+    pub(crate) config: &'a Config,
+    pub(crate) network: Network,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Context {
+    pub(crate) fn new(parts: ContextParts<'_>) -> Self {
+        Self {
+            records: parts.records,
+            identity: parts.identity,
+            home: parts.home,
+            ports: parts.ports,
+            switches: Switches {
+                bittorrent: parts.config.on(Switch::Bittorrent),
+                iroh: parts.config.on(Switch::Iroh),
+                udp_tracker: parts.config.on(Switch::UdpTracker),
+            },
+            network: watch::Sender::new(parts.network),
+            started: Instant::now(),
+            stopping: parts.stopping,
+            by_infohash: RwLock::default(),
+        }
+    }
+
+    fn register(&self, infohash: InfoHash, link: LinkId) {
+        self.by_infohash
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(infohash, link);
+    }
+
+    fn link_of(&self, infohash: &InfoHash) -> Option<LinkId> {
+        self.by_infohash
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(infohash)
+            .copied()
+    }
+}
+
+/// The links of a node.
+pub(crate) struct Service {
+    pub(crate) context: Arc<Context>,
+    shares: RwLock<HashMap<LinkId, Arc<LiveShare>>>,
+    tracker: std::sync::OnceLock<Arc<tracker_lite::Tracker>>,
+    /// Rings when a link with a time of its own came or went.
+    expiries: Notify,
+}
+
+impl Service {
+    /// All links that the store knows; those that were ready are loaded in the background by [`Service::run`].
+    pub(crate) fn open(context: Arc<Context>) -> Result<Arc<Self>, NodeError> {
+        let mut shares = HashMap::new();
+        for row in context.records.store.shares()? {
+            if let shoal_store::ShareState::Ready { infohash, .. } = row.state {
+                context.register(infohash, row.id);
+            }
+            shares.insert(
+                row.id,
+                Arc::new(LiveShare::new(row, context.records.clone())?),
+            );
+        }
+        let shares = RwLock::new(shares);
+        Ok(Arc::new(Self {
+            context,
+            shares,
+            tracker: std::sync::OnceLock::new(),
+            expiries: Notify::new(),
+        }))
+    }
+
+    /// The tracker whose torrents this service knows.
+    pub(crate) fn use_tracker(&self, tracker: Arc<tracker_lite::Tracker>) {
+        let _ = self.tracker.set(tracker);
+    }
+
+    /// Loads what was ready, goes on with what was not, ends what expires, and tells who takes. Ends with the node.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let service = self.clone();
+        let loading = tokio::task::spawn_blocking(move || service.load_all());
+        tokio::join!(self.expire_links(), self.tell_taking(), async {
+            if let Err(panic) = loading.await {
+                tracing::error!(%panic, "loading the links broke down");
+            }
+        });
+    }
+
+    fn load_all(self: &Arc<Self>) {
+        for share in self.all() {
+            let row = share.row();
+            match (&row.end, &row.state) {
+                (ShareEnd::Active | ShareEnd::UsedUp, shoal_store::ShareState::Ready { .. }) => {
+                    hashing::load(&share, &self.context);
+                }
+                (ShareEnd::Active, shoal_store::ShareState::Counting) => self.make(share),
+                _ => {}
+            }
+        }
+        if let Err(error) = self.context.records.store.remove_unreferenced() {
+            tracing::warn!(%error, "what ended links left in the home could not be removed");
+        }
+    }
+
+    /// Walks and hashes in the background.
+    fn make(self: &Arc<Self>, share: Arc<LiveShare>) {
+        let context = self.context.clone();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(hashing::make(share, context))),
+            Err(error) => tracing::error!(%error, "hashing cannot start"),
+        }
+    }
+
+    async fn expire_links(&self) {
+        loop {
+            let next_ms = self.all().iter().filter_map(|share| share.expire()).min();
+            let wait = std::time::Duration::from_millis(next_ms.unwrap_or(u64::from(u32::MAX)));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.expiries.notified() => {}
+                () = self.context.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn tell_taking(&self) {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.context.stopping.cancelled() => return,
+            }
+            for share in self.all() {
+                let takers = share.takers.taking();
+                if !takers.is_empty() {
+                    let rate_bytes_per_s = takers.iter().map(|taker| taker.rate_bytes_per_s).sum();
+                    let id = share.id.to_string();
+                    self.context.records.tell(shoal_api::Event::Taking {
+                        id,
+                        takers,
+                        rate_bytes_per_s,
+                    });
+                }
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<LiveShare>> {
+        self.shares
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    fn find(&self, link: &LinkId) -> Option<Arc<LiveShare>> {
+        self.shares
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(link)
+            .cloned()
+    }
+
+    fn insert(&self, share: Arc<LiveShare>) {
+        self.shares
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(share.id, share);
+    }
+}

@@ -1,0 +1,329 @@
+//! The takers of one link: who may take, who takes, who has taken.
+//!
+//! The counting itself is `protocol::slots`; here it meets the clock, the store, the log and the events.
+
+use super::clock::now_ms;
+use super::records::Records;
+use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
+use shoal_protocol::hello::Refusal;
+use shoal_protocol::id::{LinkId, TakerToken};
+use shoal_protocol::slots::{Admission, Progress, Slots, Taker};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Takers without bytes for this long are no longer shown as taking.
+const SHOWN_MS: u64 = 3_000;
+/// Live rows that are kept; they only serve the display.
+const LIVE_MAX: usize = 1_000;
+
+/// Who comes, on whatever way.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    pub(crate) address: IpAddr,
+    pub(crate) way: Way,
+    pub(crate) mark: Mark,
+    pub(crate) client: Option<String>,
+}
+
+/// By what a guest is recognised. Six bytes of a token are enough, and all that a peer id holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Token([u8; 6]),
+    Address,
+}
+
+impl Mark {
+    pub(crate) fn of_token(token: &TakerToken) -> Self {
+        let mut prefix = [0; 6];
+        prefix.copy_from_slice(&token.0[..6]);
+        Self::Token(prefix)
+    }
+}
+
+/// The takers of one link.
+pub(crate) struct Takers {
+    link: LinkId,
+    total_bytes: AtomicU64,
+    slots: Mutex<Slots>,
+    live: Mutex<HashMap<Taker, Live>>,
+    refused: Mutex<HashMap<Taker, u64>>,
+    sent_bytes: AtomicU64,
+    records: Records,
+}
+
+struct Live {
+    guest: Guest,
+    seen_ms: u64,
+    bytes: u64,
+    shown_bytes: u64,
+    shown_ms: u64,
+}
+
+impl Takers {
+    /// With what the store has kept of earlier takers.
+    pub(crate) fn new(
+        link: LinkId,
+        max: Option<u32>,
+        kept: Vec<(Taker, Progress)>,
+        records: Records,
+    ) -> Self {
+        let mut slots = Slots::new(max);
+        for (taker, progress) in kept {
+            slots.restore(taker, progress);
+        }
+        Self {
+            link,
+            total_bytes: AtomicU64::new(0),
+            slots: Mutex::new(slots),
+            live: Mutex::default(),
+            refused: Mutex::default(),
+            sent_bytes: AtomicU64::new(0),
+            records,
+        }
+    }
+
+    /// How much a whole copy is; until it is known nobody is complete by count.
+    pub(crate) fn know_total(&self, bytes: u64) {
+        self.total_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Before the first byte: a seat, or why there is none.
+    pub(crate) fn admit(self: &Arc<Self>, guest: &Guest) -> Result<TakerSeat, Refusal> {
+        let taker = taker_of(guest);
+        let now = now_ms();
+        let admission = lock(&self.slots).admit(now, taker);
+        match admission {
+            Admission::Full => {
+                self.note_refusal(now, taker, guest);
+                return Err(Refusal::UsedUp);
+            }
+            Admission::Fresh => {
+                self.keep(taker);
+                self.note(now, guest, LogWhat::Started, 0);
+            }
+            Admission::Again => {}
+        }
+        self.show(taker, guest, now);
+        Ok(TakerSeat {
+            takers: self.clone(),
+            taker,
+            guest: guest.clone(),
+        })
+    }
+
+    /// Whether a guest that has no seat yet would be refused: cheap, and nothing is reserved.
+    pub(crate) fn would_refuse(&self, guest: &Guest) -> bool {
+        lock(&self.slots).would_admit(now_ms(), &taker_of(guest)) == Admission::Full
+    }
+
+    /// Somebody looked at the link.
+    pub(crate) fn opened(&self, guest: &Guest) {
+        self.note(now_ms(), guest, LogWhat::Opened, 0);
+    }
+
+    pub(crate) fn used_up(&self) -> bool {
+        lock(&self.slots).used_up()
+    }
+
+    pub(crate) fn completed(&self) -> u64 {
+        lock(&self.slots).completed()
+    }
+
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many take at the moment.
+    pub(crate) fn taking_now(&self) -> u64 {
+        let now = now_ms();
+        lock(&self.live)
+            .values()
+            .filter(|row| now.saturating_sub(row.seen_ms) < SHOWN_MS)
+            .count() as u64
+    }
+
+    /// Who takes at the moment, with rates since the last look.
+    pub(crate) fn taking(&self) -> Vec<TakerView> {
+        let now = now_ms();
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        let mut live = lock(&self.live);
+        live.retain(|_, row| now.saturating_sub(row.seen_ms) < SHOWN_MS);
+        let views = live.values_mut().map(|row| {
+            let elapsed = now.saturating_sub(row.shown_ms).max(1);
+            let rate = (row.bytes - row.shown_bytes).saturating_mul(1000) / elapsed;
+            (row.shown_bytes, row.shown_ms) = (row.bytes, now);
+            TakerView {
+                who: who(&row.guest),
+                via: row.guest.way,
+                bytes: row.bytes,
+                total,
+                rate_bytes_per_s: rate,
+                client: program(&row.guest),
+            }
+        });
+        views.collect()
+    }
+
+    fn sent(&self, taker: Taker, guest: &Guest, bytes: u64) {
+        let now = now_ms();
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        let whole = {
+            let mut slots = lock(&self.slots);
+            slots.sent(now, taker, bytes);
+            total > 0
+                && slots
+                    .progress(&taker)
+                    .is_some_and(|progress| progress.bytes >= total)
+        };
+        self.show(taker, guest, now);
+        if let Some(row) = lock(&self.live).get_mut(&taker) {
+            row.bytes += bytes;
+        }
+        if whole {
+            self.complete(taker, guest);
+        }
+    }
+
+    fn complete(&self, taker: Taker, guest: &Guest) {
+        let now = now_ms();
+        let bytes = {
+            let mut slots = lock(&self.slots);
+            if !slots.complete(now, taker) {
+                return;
+            }
+            slots.progress(&taker).map_or(0, |progress| progress.bytes)
+        };
+        self.keep(taker);
+        self.note(now, guest, LogWhat::Finished, bytes);
+    }
+
+    fn show(&self, taker: Taker, guest: &Guest, now: u64) {
+        let mut live = lock(&self.live);
+        if live.len() < LIVE_MAX || live.contains_key(&taker) {
+            let fresh = || Live {
+                guest: guest.clone(),
+                seen_ms: now,
+                bytes: 0,
+                shown_bytes: 0,
+                shown_ms: now,
+            };
+            let row = live.entry(taker).or_insert_with(fresh);
+            row.seen_ms = now;
+            row.guest.way = guest.way;
+        }
+    }
+
+    fn keep(&self, taker: Taker) {
+        if let Some(progress) = lock(&self.slots).progress(&taker).copied() {
+            self.records.keep_taker(&self.link, &taker, &progress);
+        }
+    }
+
+    /// A refused client asks again and again: one line in ten minutes says it.
+    fn note_refusal(&self, now: u64, taker: Taker, guest: &Guest) {
+        let mut refused = lock(&self.refused);
+        if refused.len() >= LIVE_MAX {
+            refused.retain(|_, at| now.saturating_sub(*at) < shoal_protocol::slots::IDLE_MS);
+        }
+        let again = refused
+            .get(&taker)
+            .is_some_and(|at| now.saturating_sub(*at) < shoal_protocol::slots::IDLE_MS);
+        if !again && refused.len() < LIVE_MAX {
+            refused.insert(taker, now);
+            drop(refused);
+            self.note(now, guest, LogWhat::Refused, 0);
+        }
+    }
+
+    fn note(&self, at_ms: u64, guest: &Guest, what: LogWhat, bytes: u64) {
+        let row = LogRow {
+            at_ms,
+            who: who(guest),
+            via: guest.way,
+            what,
+            bytes,
+            detail: program(guest).unwrap_or_default(),
+        };
+        let (id, who, via) = (self.link.to_string(), row.who.clone(), row.via);
+        self.records.log(&self.link, row);
+        self.records.tell(match what {
+            LogWhat::Opened => Event::Opened {
+                id,
+                who,
+                via,
+                bytes,
+            },
+            LogWhat::Started => Event::Started {
+                id,
+                who,
+                via,
+                bytes,
+            },
+            LogWhat::Finished => Event::Finished {
+                id,
+                who,
+                via,
+                bytes,
+            },
+            LogWhat::Refused => Event::Refused {
+                id,
+                who,
+                via,
+                bytes,
+            },
+        });
+    }
+}
+
+/// Leave to take, for one taker.
+#[derive(Clone)]
+pub(crate) struct TakerSeat {
+    takers: Arc<Takers>,
+    taker: Taker,
+    guest: Guest,
+}
+
+impl TakerSeat {
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.takers.sent(self.taker, &self.guest, bytes);
+    }
+
+    pub(crate) fn complete(&self) {
+        self.takers.complete(self.taker, &self.guest);
+    }
+}
+
+fn taker_of(guest: &Guest) -> Taker {
+    match guest.mark {
+        Mark::Address => Taker::Address(guest.address.to_canonical()),
+        Mark::Token(prefix) => {
+            let mut token = [0; 16];
+            token[..6].copy_from_slice(&prefix);
+            Taker::Token(TakerToken(token))
+        }
+    }
+}
+
+/// How a guest is named.
+fn who(guest: &Guest) -> String {
+    guest.address.to_canonical().to_string()
+}
+
+/// What program a guest is, with the start of its token where it has one: two of one address are told apart.
+fn program(guest: &Guest) -> Option<String> {
+    match guest.mark {
+        Mark::Address => guest.client.clone(),
+        Mark::Token(prefix) => Some(format!(
+            "shoal get {:02x}{:02x}{:02x}",
+            prefix[0], prefix[1], prefix[2]
+        )),
+    }
+}
+
+/// A panic elsewhere leaves counts, which stay usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,93 @@
+//! Links as their tracker sees them.
+
+use super::Service;
+use super::takers::{Guest, Mark};
+use super::views::token_text;
+use shoal_api::Way;
+use shoal_protocol::hello::Refusal;
+use shoal_protocol::id::InfoHash;
+use shoal_protocol::tracker::Event;
+use shoal_transfer::serve::port;
+use shoal_transfer::serve::seed::mark_of_peer_id;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tracker_lite::{Admission, AnnounceEvent, Listener, Torrents, Verdict};
+
+impl Torrents for Service {
+    /// A wrong token is answered like an unknown torrent: who has no link learns nothing.
+    fn check(&self, infohash: &InfoHash, token: Option<&str>) -> Verdict {
+        let share = self
+            .context
+            .link_of(infohash)
+            .and_then(|link| self.find(&link));
+        let Some(share) = share else {
+            return Verdict::Unknown;
+        };
+        let expected = token_text(&share.row().announce_token);
+        if !token.is_some_and(|token| same(token.as_bytes(), expected.as_bytes())) {
+            return Verdict::Unknown;
+        }
+        match share.refusal() {
+            None => Verdict::Known,
+            Some(refusal) => Verdict::Gone {
+                reason: refusal.to_string(),
+            },
+        }
+    }
+
+    fn always_peers(&self, _infohash: &InfoHash) -> Vec<SocketAddr> {
+        if !self.context.switches.bittorrent {
+            return Vec::new();
+        }
+        self.context.network.borrow().addresses.peers()
+    }
+}
+
+/// Counts takers by what they announce.
+pub(crate) struct TakerListener(pub(crate) Arc<Service>);
+
+impl Listener for TakerListener {
+    fn on_announce(&self, event: &AnnounceEvent) -> Admission {
+        let share = self
+            .0
+            .context
+            .link_of(&event.infohash)
+            .and_then(|link| self.0.find(&link));
+        let Some(share) = share else {
+            return Admission::Refused {
+                reason: Refusal::Unknown.to_string(),
+            };
+        };
+        let guest = Guest {
+            address: event.addr.ip(),
+            way: Way::Torrent,
+            mark: match mark_of_peer_id(&event.peer_id.0) {
+                port::Mark::TokenPrefix(prefix) => Mark::Token(prefix),
+                port::Mark::Token(token) => Mark::of_token(&token),
+                port::Mark::Address => Mark::Address,
+            },
+            client: None,
+        };
+        if let Some(refusal) = share.refuses(&guest) {
+            return Admission::Refused {
+                reason: refusal.to_string(),
+            };
+        }
+        // Whoever took from other peers counts as well, once it has everything.
+        if event.event == Event::Completed
+            && let Ok(seat) = share.admit(&guest)
+        {
+            port::Seat::complete(&seat);
+        }
+        Admission::Admitted
+    }
+}
+
+/// In time that does not tell where the difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .fold(0, |different, (x, y)| different | (x ^ y))
+            == 0
+}

@@ -1,0 +1,149 @@
+//! A link as others see it: its addresses, its magnet, its state.
+
+use super::Context;
+use super::addresses::MagnetParts;
+use super::share::{LiveShare, Phase};
+use bytes::Bytes;
+use shoal_api::{Event, Publicity, ShareEnd, ShareState, ShareView};
+use shoal_protocol::capability::Capability;
+use shoal_protocol::metainfo::{InfoBytes, Torrent};
+use shoal_store::{Audience, ShareRow};
+use std::sync::atomic::Ordering;
+
+impl Context {
+    /// The link's capability, signed anew with the addresses of now: its id stays.
+    pub(super) fn capability(&self, row: &ShareRow) -> Bytes {
+        match Capability::verify(&row.capability) {
+            Ok(kept) => {
+                let hints = self.network.borrow().addresses.hints(self.switches.iroh);
+                Capability { hints, ..kept }.sign(&self.identity.key).into()
+            }
+            Err(_) => row.capability.clone().into(),
+        }
+    }
+
+    pub(super) fn magnet(&self, share: &LiveShare) -> Option<String> {
+        let content = share.content().filter(|_| self.switches.bittorrent)?;
+        let row = share.row();
+        let parts = MagnetParts {
+            token: &token_text(&row.announce_token),
+            capability: &self.capability(&row),
+            udp_tracker: self.switches.udp_tracker,
+            seeds: self.switches.bittorrent,
+        };
+        let addresses = &self.network.borrow().addresses;
+        Some(addresses.magnet(&share.id, content.infohash, &content.listing.name, &parts))
+    }
+
+    /// The `.torrent` of a link.
+    pub(super) fn torrent(&self, share: &LiveShare) -> Option<Bytes> {
+        let content = share.content()?;
+        let row = share.row();
+        let addresses = &self.network.borrow().addresses;
+        let token = token_text(&row.announce_token);
+        let torrent = Torrent {
+            info: InfoBytes::new(content.info.to_vec()).ok()?,
+            trackers: addresses
+                .trackers(&token, self.switches.udp_tracker)
+                .into_iter()
+                .map(|url| vec![url])
+                .collect(),
+            web_seeds: addresses.web_seeds(&share.id),
+            creation_date_secs: i64::try_from(row.created_s).ok(),
+            created_by: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
+        };
+        Some(torrent.encode().into())
+    }
+
+    pub(super) fn ready_event(&self, share: &LiveShare) -> Event {
+        let view = self.view(share);
+        Event::Ready {
+            id: view.id,
+            url: view.url,
+            magnet: view.magnet,
+            infohash: view.infohash,
+            name: view.name,
+            files: view.files,
+            bytes: view.bytes,
+            reach: view.reach,
+        }
+    }
+
+    pub(super) fn view(&self, share: &LiveShare) -> ShareView {
+        let row = share.row();
+        let phase = share.phase();
+        let network = self.network.borrow();
+        let urls = network.addresses.urls(&share.id);
+        let listing = share.listing();
+        let (files, bytes) = match (&listing, &row.state) {
+            (Some(listing), _) => (listing.files(), listing.total_bytes),
+            (None, shoal_store::ShareState::Ready { files, bytes, .. }) => (*files, *bytes),
+            (None, _) => (0, 0),
+        };
+        let infohash = share.content().map(|content| content.infohash.to_hex());
+        let reach = network.reach.clone();
+        drop(network);
+        ShareView {
+            id: share.id.to_string(),
+            name: listing
+                .as_ref()
+                .map_or_else(|| row.name.clone(), |listing| listing.name.clone()),
+            roots: row.roots.clone(),
+            url: urls.first().cloned().unwrap_or_default(),
+            urls,
+            magnet: self.magnet(share),
+            infohash,
+            state: state(&phase),
+            end: end(&row, &phase),
+            files,
+            bytes,
+            created_s: row.created_s,
+            expires_s: row.expires_s,
+            max_downloads: row.max_downloads,
+            completed: share.takers.completed(),
+            taking: share.takers.taking_now(),
+            publicity: match row.audience {
+                Audience::Link => Publicity::Private,
+                Audience::Public => Publicity::Public,
+            },
+            problems: share.problems(),
+            reach,
+        }
+    }
+}
+
+/// The announce token as it stands in the path.
+pub(super) fn token_text(token: &[u8; 16]) -> String {
+    shoal_protocol::id::TakerToken(*token).to_hex()
+}
+
+fn state(phase: &Phase) -> ShareState {
+    match phase {
+        Phase::Walking => ShareState::Counting {
+            files: 0,
+            bytes: 0,
+            bytes_total: 0,
+        },
+        Phase::Hashing(listing, counters) => ShareState::Counting {
+            files: counters.files.load(Ordering::Relaxed),
+            bytes: counters.bytes.load(Ordering::Relaxed),
+            bytes_total: listing.total_bytes,
+        },
+        Phase::Ready(_) | Phase::Resting(_) => ShareState::Ready,
+        Phase::Failed(error) => ShareState::Failed {
+            why: error.message.clone(),
+        },
+    }
+}
+
+fn end(row: &ShareRow, phase: &Phase) -> ShareEnd {
+    match (row.end, phase) {
+        (shoal_store::ShareEnd::Stopped { at_s }, _) => ShareEnd::Stopped { at_s },
+        (shoal_store::ShareEnd::Expired, _) => ShareEnd::Expired,
+        (shoal_store::ShareEnd::UsedUp, _) => ShareEnd::UsedUp,
+        (shoal_store::ShareEnd::Active, Phase::Resting(why)) => ShareEnd::Resting {
+            why: why.to_string(),
+        },
+        (shoal_store::ShareEnd::Active, _) => ShareEnd::Active,
+    }
+}

@@ -1,0 +1,11 @@
+//! Serving: the user's own files, in place, over iroh, BitTorrent and (through `gateway`) HTTP.
+//!
+//! What is served and who may take it is decided behind the traits of [`port`].
+
+pub mod blobs;
+pub mod iroh;
+mod memory;
+pub mod port;
+pub mod seed;
+
+pub use memory::MemoryBlob;
