@@ -8,7 +8,7 @@ pub const STATUS: &str = "/v1/status";
 pub const SHARES: &str = "/v1/shares";
 /// GET, DELETE `/v1/shares/<id>`: a [`crate::ShareView`]. GET `/v1/shares/<id>/log?limit=N`: a list of [`crate::LogRow`].
 pub const SHARE_PREFIX: &str = "/v1/shares/";
-/// GET, optionally `?id=<id>`: [`crate::Event`]s as lines of JSON until the node ends; empty lines keep it alive.
+/// GET, optionally `?id=<id>`: [`crate::Event`]s as lines of JSON until the node ends; empty lines mean nothing.
 pub const EVENTS: &str = "/v1/events";
 /// POST: 202, and the node ends.
 pub const SHUTDOWN: &str = "/v1/shutdown";

@@ -78,6 +78,7 @@ pub(crate) fn disposition(how: &str, name: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_could_run_is_text_to_save() {
@@ -136,6 +137,16 @@ mod tests {
             ),
         ] {
             assert_eq!(disposition("attachment", name), header);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_makes_one_header(name: String) {
+            let header = disposition("attachment", &name);
+            prop_assert!(header.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~')));
+            prop_assert!(header.as_bytes().starts_with(b"attachment; filename=\""));
+            prop_assert_eq!(header.as_bytes().iter().filter(|byte| **byte == b'"').count(), 2);
         }
     }
 }

@@ -202,3 +202,18 @@ fn shown(text: &str) -> String {
 fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = body.write_fmt(text);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_becomes_markup(text: String) {
+            let safe = shown(&text);
+            prop_assert!(!safe.contains(['<', '>', '"', '\'']));
+            prop_assert!(!safe.contains(char::is_control));
+        }
+    }
+}

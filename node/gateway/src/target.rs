@@ -129,6 +129,7 @@ pub(crate) fn encode_name(name: &str) -> percent_encoding::PercentEncode<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     const ID: &str = "aeaqcaibaeaqcaibaeaqcaibae";
 
@@ -213,6 +214,25 @@ mod tests {
             let encoded = encode_path(&path(text));
             assert!(encoded.is_ascii());
             assert_eq!(decode_path(&encoded), Some(path(text)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_read_without_leaving_the_tree(rest in "(/|%2[eEfF]|[.]{1,2}|%00|[a-z%/é]){0,12}") {
+            match what(&format!("/{rest}")) {
+                What::File(path) | What::WebSeed { below: Some(path) } => {
+                    prop_assert!(path.components().all(|part| !matches!(part, "" | "." | "..")));
+                }
+                _ => {}
+            }
+        }
+
+        #[test]
+        fn any_name_goes_round(parts in prop::collection::vec("[^/\0]{1,20}", 1..4)) {
+            if let Ok(path) = RelPath::from_components(parts.iter().map(String::as_str)) {
+                prop_assert_eq!(decode_path(&encode_path(&path)), Some(path));
+            }
         }
     }
 }
