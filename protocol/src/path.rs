@@ -117,6 +117,8 @@ impl fmt::Debug for RelPath {
 }
 
 /// Whether a symlink at `at` with this target stays inside the tree, by its text alone.
+///
+/// `..` counts only at the front: after a name it could leave by way of another link.
 pub fn symlink_stays_inside(at: &RelPath, target: &str) -> bool {
     if target.is_empty()
         || target.starts_with('/')
@@ -125,18 +127,9 @@ pub fn symlink_stays_inside(at: &RelPath, target: &str) -> bool {
     {
         return false;
     }
-    let mut depth = at.components().count() as i64 - 1;
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-        if depth < 0 {
-            return false;
-        }
-    }
-    true
+    let parts = || target.split('/').filter(|part| !matches!(*part, "" | "."));
+    let ups = parts().take_while(|part| *part == "..").count();
+    ups < at.components().count() && parts().skip(ups).all(|part| part != "..")
 }
 
 #[cfg(test)]
@@ -184,6 +177,8 @@ mod tests {
             ("../../../x", false),
             ("/x", false),
             ("x/../../../../y", false),
+            ("x/../y", false),
+            ("./../x/./y", true),
             ("", false),
         ] {
             assert_eq!(symlink_stays_inside(&at, target), inside, "{target}");
