@@ -13,8 +13,6 @@ pub struct Xdg {
     pub data: Option<PathBuf>,
     /// `$XDG_STATE_HOME`.
     pub state: Option<PathBuf>,
-    /// `$XDG_RUNTIME_DIR`.
-    pub runtime: Option<PathBuf>,
 }
 
 /// Neither `--home` nor `$HOME` says where the home is.
@@ -28,11 +26,7 @@ pub struct Home {
     data: PathBuf,
     config: PathBuf,
     logs: PathBuf,
-    socket: PathBuf,
 }
-
-/// Bytes that a Unix socket's path may have on Linux (`sun_path`) with its NUL.
-const SOCKET_PATH_MAX_BYTES: usize = 107;
 
 impl Home {
     /// All in one directory where one is named, else at the places of XDG.
@@ -45,7 +39,6 @@ impl Home {
             return Ok(Self {
                 config: dir.join("config.toml"),
                 logs: dir.join("logs"),
-                socket: socket_path(&dir, xdg.runtime.as_deref()),
                 data: dir,
             });
         }
@@ -58,7 +51,6 @@ impl Home {
         Ok(Self {
             config: below(&xdg.config, ".config")?.join("shoal/config.toml"),
             logs: below(&xdg.state, ".local/state")?.join("shoal/logs"),
-            socket: socket_path(&data, xdg.runtime.as_deref()),
             data,
         })
     }
@@ -79,8 +71,8 @@ impl Home {
     }
 
     /// The node's socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn socket(&self) -> PathBuf {
+        self.data.join(shoal_api::socket::SOCKET_NAME)
     }
 
     /// Who holds this file's lock is the node.
@@ -90,26 +82,13 @@ impl Home {
 
     /// The bearer token of the local API.
     pub fn token_file(&self) -> PathBuf {
-        self.data.join("token")
+        self.data.join(shoal_api::socket::TOKEN_NAME)
     }
 
     /// The device's secret key.
     pub fn key_file(&self) -> PathBuf {
         self.data.join("device.key")
     }
-}
-
-/// In the home, or at a shorter place that the home's path decides where that is too long for a socket.
-fn socket_path(data: &Path, runtime: Option<&Path>) -> PathBuf {
-    let inside = data.join("node.sock");
-    if inside.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
-        return inside;
-    }
-    let digest = shoal_protocol::id::ContentHash::of(data.as_os_str().as_encoded_bytes()).to_hex();
-    let runtime = runtime.map_or_else(std::env::temp_dir, Path::to_path_buf);
-    runtime
-        .join(format!("shoal-{}", &digest[..16]))
-        .join("node.sock")
 }
 
 #[cfg(test)]
@@ -137,20 +116,5 @@ mod tests {
             Home::locate(None, &relative).unwrap().config_file(),
             Path::new("/home/a/.config/shoal/config.toml")
         );
-    }
-
-    #[test]
-    fn a_deep_home_gets_a_short_socket() {
-        let deep = PathBuf::from("/").join("x".repeat(60)).join("y".repeat(60));
-        let home = Home::locate(
-            Some(deep),
-            &Xdg {
-                runtime: Some("/run/user/1".into()),
-                ..Xdg::default()
-            },
-        )
-        .unwrap();
-        assert!(home.socket().as_os_str().len() <= SOCKET_PATH_MAX_BYTES);
-        assert!(home.socket().starts_with("/run/user/1"));
     }
 }

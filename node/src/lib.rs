@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod home;
 mod identity;
+mod mainline;
 mod network;
 pub mod node;
 mod notify;

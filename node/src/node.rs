@@ -102,7 +102,7 @@ impl Node {
             home,
             lock,
         };
-        node.serve(service, bound, watcher, config.on(Switch::PortMapping))?;
+        node.serve(service, bound, watcher, &config)?;
         Ok(node)
     }
 
@@ -144,11 +144,11 @@ impl Node {
         service: Arc<Service>,
         bound: Bound,
         watcher: network::Watcher,
-        map_ports: bool,
+        config: &Config,
     ) -> Result<(), NodeError> {
         let token = make_token(&self.home)?;
         let tracker = servers::tracker(&service)?;
-        let unix = servers::bind_socket(self.home.socket())?;
+        let unix = servers::bind_socket(&self.home.socket())?;
         let io = |what: &'static str| NodeError::io(what);
         let tcp = tokio::net::TcpListener::from_std(bound.tcp)
             .map_err(io("the TCP listener is not usable"))?;
@@ -177,7 +177,11 @@ impl Node {
             token,
             self.stopping.clone(),
         ));
-        spawn.spawn(watcher.run(service.context.clone(), map_ports));
+        spawn.spawn(watcher.run(service.context.clone(), config.on(Switch::PortMapping)));
+        spawn.spawn(crate::mainline::run(
+            service.clone(),
+            config.dht_bootstrap(),
+        ));
         spawn.spawn(crate::notify::run(service.context.clone()));
         spawn.spawn(service.run());
         Ok(())

@@ -6,6 +6,7 @@ use crate::service::{Service, ServiceApi, TakerListener};
 use axum::Router;
 use iroh::endpoint::{RelayMode, presets};
 use iroh::{Endpoint, SecretKey};
+use shoal_api::socket::ShortPath;
 use shoal_protocol::hello::ALPN;
 use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
 use shoal_transfer::serve::port::Directory;
@@ -197,10 +198,12 @@ pub(crate) fn bind_socket(path: &Path) -> Result<UnixListener, NodeError> {
         _ => {}
     }
     let what = || format!("cannot listen on {}", path.display());
-    let listener = UnixListener::bind(path).map_err(|source| NodeError::Io {
-        what: what(),
-        source,
-    })?;
+    let listener = ShortPath::new(path)
+        .and_then(|short| UnixListener::bind(short.path()))
+        .map_err(|source| NodeError::Io {
+            what: what(),
+            source,
+        })?;
     let private = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(path, private).map_err(|source| NodeError::Io {
         what: what(),

@@ -58,6 +58,9 @@ pub trait PublicShare: Send + Sync + 'static {
     /// share itself tells the seat of payload bytes; an error ends the connection.
     fn blobs(&self, request: Bytes, seat: Arc<dyn Seat>) -> BoxStream<'static, io::Result<Bytes>>;
 
+    /// Somebody looks at the list of files.
+    fn opened(&self, visitor: &Visitor);
+
     /// Reserves a slot, or finds the one that the visitor has. Called before the first byte of
     /// content of every answer.
     ///

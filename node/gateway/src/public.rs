@@ -110,7 +110,10 @@ impl Public {
 impl Visit {
     async fn answer(self, what: What, head: Parts, body: Body) -> Result<Response, Problem> {
         match what {
-            What::List => list::answer(&*self.share, &self.path, head.uri.query(), &head.headers),
+            What::List => {
+                self.share.opened(&self.visitor);
+                list::answer(&*self.share, &self.path, head.uri.query(), &head.headers)
+            }
             What::File(path) => self.file(path, &head).await,
             What::WebSeed { below } => {
                 let path = self.seeded_path(below)?;

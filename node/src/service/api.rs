@@ -60,11 +60,14 @@ impl Api for ServiceApi {
     }
 
     async fn events(&self, id: Option<&str>) -> Result<BoxStream<'static, Event>, ApiError> {
-        let id = id
-            .map(|id| self.service.by_text(id))
-            .transpose()?
-            .map(|share| share.id.to_string());
+        // Listening begins before the state is looked at, so that nothing falls between.
         let listener = self.service.context.records.listen();
+        let share = id.map(|id| self.service.by_text(id)).transpose()?;
+        let first = match &share {
+            Some(share) => self.service.context.present(share),
+            None => Vec::new(),
+        };
+        let id = share.map(|share| share.id.to_string());
         let stream = futures::stream::unfold(listener, |mut listener| async move {
             loop {
                 match listener.recv().await {
@@ -75,6 +78,7 @@ impl Api for ServiceApi {
                 }
             }
         });
+        let stream = futures::stream::iter(first).chain(stream);
         let wanted = move |event: &Event| {
             id.is_none() || event.share_id().is_none() || event.share_id() == id.as_deref()
         };

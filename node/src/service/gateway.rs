@@ -126,6 +126,10 @@ impl PublicShare for GatewayShare {
         .boxed()
     }
 
+    fn opened(&self, visitor: &Visitor) {
+        self.share.takers.opened(&guest(visitor));
+    }
+
     fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal> {
         Ok(Arc::new(self.share.admit(&guest(visitor))?))
     }

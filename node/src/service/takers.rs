@@ -7,7 +7,7 @@ use super::records::Records;
 use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
-use shoal_protocol::slots::{Admission, Progress, Slots, Taker};
+use shoal_protocol::slots::{Admission, IDLE_MS, Progress, Slots, Taker};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,7 @@ pub(crate) struct Takers {
     slots: Mutex<Slots>,
     live: Mutex<HashMap<Taker, Live>>,
     refused: Mutex<HashMap<Taker, u64>>,
+    looked: Mutex<HashMap<Taker, u64>>,
     sent_bytes: AtomicU64,
     records: Records,
 }
@@ -79,6 +80,7 @@ impl Takers {
             slots: Mutex::new(slots),
             live: Mutex::default(),
             refused: Mutex::default(),
+            looked: Mutex::default(),
             sent_bytes: AtomicU64::new(0),
             records,
         }
@@ -118,9 +120,12 @@ impl Takers {
         lock(&self.slots).would_admit(now_ms(), &taker_of(guest)) == Admission::Full
     }
 
-    /// Somebody looked at the link.
+    /// Somebody looked at the link: told once in ten minutes, however often the page is loaded.
     pub(crate) fn opened(&self, guest: &Guest) {
-        self.note(now_ms(), guest, LogWhat::Opened, 0);
+        let now = now_ms();
+        if note_once(&self.looked, now, taker_of(guest)) {
+            self.note(now, guest, LogWhat::Opened, 0);
+        }
     }
 
     pub(crate) fn used_up(&self) -> bool {
@@ -224,16 +229,7 @@ impl Takers {
 
     /// A refused client asks again and again: one line in ten minutes says it.
     fn note_refusal(&self, now: u64, taker: Taker, guest: &Guest) {
-        let mut refused = lock(&self.refused);
-        if refused.len() >= LIVE_MAX {
-            refused.retain(|_, at| now.saturating_sub(*at) < shoal_protocol::slots::IDLE_MS);
-        }
-        let again = refused
-            .get(&taker)
-            .is_some_and(|at| now.saturating_sub(*at) < shoal_protocol::slots::IDLE_MS);
-        if !again && refused.len() < LIVE_MAX {
-            refused.insert(taker, now);
-            drop(refused);
+        if note_once(&self.refused, now, taker) {
             self.note(now, guest, LogWhat::Refused, 0);
         }
     }
@@ -321,6 +317,20 @@ fn program(guest: &Guest) -> Option<String> {
             prefix[0], prefix[1], prefix[2]
         )),
     }
+}
+
+/// Whether this taker was not noted in the last ten minutes. Bounded: where very many come, some are not noted.
+fn note_once(noted: &Mutex<HashMap<Taker, u64>>, now: u64, taker: Taker) -> bool {
+    let fresh = |at: &u64| now.saturating_sub(*at) < IDLE_MS;
+    let mut noted = lock(noted);
+    if noted.len() >= LIVE_MAX {
+        noted.retain(|_, at| fresh(at));
+    }
+    if noted.get(&taker).is_some_and(fresh) || noted.len() >= LIVE_MAX {
+        return false;
+    }
+    noted.insert(taker, now);
+    true
 }
 
 /// A panic elsewhere leaves counts, which stay usable.

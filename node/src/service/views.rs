@@ -69,6 +69,36 @@ impl Context {
         }
     }
 
+    /// The events that say how a link is now, for who begins to listen.
+    pub(super) fn present(&self, share: &LiveShare) -> Vec<Event> {
+        let view = self.view(share);
+        let id = view.id.clone();
+        let mut events = vec![Event::Url {
+            id: id.clone(),
+            url: view.url.clone(),
+        }];
+        events.extend(view.problems.iter().map(|problem| Event::Problem {
+            id: id.clone(),
+            path: problem.path.clone(),
+            what: problem.what.clone(),
+        }));
+        match share.phase() {
+            Phase::Ready(_) => events.push(self.ready_event(share)),
+            Phase::Failed(error) => events.push(Event::Failed {
+                id: id.clone(),
+                error: (*error).clone(),
+            }),
+            _ => {}
+        }
+        if let Some(refusal) = share.refusal().filter(|_| share.ended.is_cancelled()) {
+            events.push(Event::Ended {
+                id,
+                why: refusal.to_string(),
+            });
+        }
+        events
+    }
+
     pub(super) fn view(&self, share: &LiveShare) -> ShareView {
         let row = share.row();
         let phase = share.phase();

@@ -5,11 +5,9 @@ use super::pipe::BATCH_BYTES;
 use super::quic;
 use super::source::SourceError;
 use bytes::Bytes;
-use iroh::endpoint::{
-    Connection, ConnectionError, PortmapperConfig, ReadError, RecvStream, VarInt, presets,
-};
+use iroh::endpoint::{Connection, PortmapperConfig, RecvStream, presets};
 use iroh::{Endpoint, EndpointAddr, PublicKey, RelayMode};
-use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Refusal, Welcome};
+use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Welcome};
 use shoal_protocol::id::{DeviceId, LinkId, TakerToken};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,16 +16,6 @@ use tokio::time::timeout;
 
 /// Close code by which a taker says that it has everything.
 const CODE_DONE: u32 = 1;
-/// Codes of closed connections and reset streams from here on are refusals, by their number.
-const CODE_REFUSAL_BASE: u64 = 16;
-const REFUSALS: [Refusal; 6] = [
-    Refusal::Unknown,
-    Refusal::Stopped,
-    Refusal::Expired,
-    Refusal::UsedUp,
-    Refusal::Resting,
-    Refusal::Password,
-];
 /// Parts of a stream that are taken over at once.
 const PARTS: usize = 64;
 
@@ -114,7 +102,7 @@ impl Dialer {
             .connect(target, ALPN)
             .await
             .map_err(SourceError::broken)?;
-        let (mut send, mut recv) = connection.open_bi().await.map_err(refusal_or_broken)?;
+        let (mut send, mut recv) = connection.open_bi().await.map_err(SourceError::broken)?;
         let bytes = hello.encode();
         send.write_all(&(bytes.len() as u32).to_le_bytes())
             .await
@@ -156,7 +144,11 @@ impl Dialer {
 impl IrohChannel {
     /// Sends one request.
     pub(crate) async fn request(&self, request: &[u8]) -> Result<IrohBody, SourceError> {
-        let (mut send, stream) = self.connection.open_bi().await.map_err(refusal_or_broken)?;
+        let (mut send, stream) = self
+            .connection
+            .open_bi()
+            .await
+            .map_err(SourceError::broken)?;
         send.write_all(request).await.map_err(SourceError::broken)?;
         send.finish().map_err(SourceError::broken)?;
         Ok(IrohBody {
@@ -185,7 +177,7 @@ impl IrohBody {
                     None => return Ok(true),
                 },
             };
-            let Some(count) = count.map_err(read_failed)? else {
+            let Some(count) = count.map_err(SourceError::broken)? else {
                 return Ok(bytes > 0);
             };
             for part in self.parts.iter_mut().take(count) {
@@ -195,30 +187,4 @@ impl IrohBody {
         }
         Ok(true)
     }
-}
-
-fn read_failed(error: ReadError) -> SourceError {
-    match error {
-        ReadError::Reset(code) => {
-            refusal(code).unwrap_or_else(|| SourceError::broken(ReadError::Reset(code)))
-        }
-        ReadError::ConnectionLost(error) => refusal_or_broken(error),
-        other => SourceError::broken(other),
-    }
-}
-
-fn refusal_or_broken(error: ConnectionError) -> SourceError {
-    match &error {
-        ConnectionError::ApplicationClosed(close) => refusal(close.error_code),
-        _ => None,
-    }
-    .unwrap_or_else(|| SourceError::broken(error))
-}
-
-fn refusal(code: VarInt) -> Option<SourceError> {
-    let number = u8::try_from(code.into_inner().checked_sub(CODE_REFUSAL_BASE)?).ok()?;
-    REFUSALS
-        .into_iter()
-        .find(|refusal| *refusal as u8 == number)
-        .map(SourceError::Refused)
 }

@@ -4,6 +4,7 @@
 
 pub mod blobs;
 pub mod iroh;
+pub mod mainline;
 mod memory;
 pub mod port;
 pub mod seed;
