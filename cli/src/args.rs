@@ -1,0 +1,159 @@
+//! What a person may type. Each command describes its own arguments in its own file.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::command::{
+    completions, config, down, get, log, logs, man, service, share, shares, status, stop, up,
+};
+
+/// Gives out files by link, and takes them.
+///
+/// `shoal share PATH` prints one link. It opens in a browser, in any torrent client, or with `shoal get`.
+/// The files stay where they are: nothing is copied or uploaded to anybody's server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shoal",
+    version,
+    max_term_width = 100,
+    propagate_version = false
+)]
+#[command(
+    after_help = "`shoal help COMMAND` tells more. Exit codes, files and environment: `shoal man | man -l -`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub(crate) struct Global {
+    /// Where this node keeps its key, store, settings and logs, instead of the XDG folders.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SHOAL_HOME",
+        hide_env_values = true
+    )]
+    pub(crate) home: Option<PathBuf>,
+    /// Print one JSON object per line, each with a `type`.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Never start a node: fail with exit code 10 where one is needed and none runs.
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
+    /// Say less: only results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log more (-v: debug, -vv: trace).
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// No colours. The environment variable NO_COLOR does the same.
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Share(share::ShareArgs),
+    Shares(shares::SharesArgs),
+    Stop(stop::StopArgs),
+    Log(log::LogArgs),
+    Get(get::FetchArgs),
+    Up(up::UpArgs),
+    Down(down::DownArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+    Service(service::ServiceArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Where a node listens and what it puts into links; `share` and `up` take these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub(crate) struct Listening {
+    /// Listen here (HTTP and BitTorrent over TCP; iroh on the same UDP port). Port 0 picks a free one that the home remembers.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Put this address into links instead of those found; may be given several times.
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
+    pub(crate) advertise: Vec<String>,
+}
+
+impl Listening {
+    /// Whether anything was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The same as options for another process.
+    pub(crate) fn to_options(&self) -> Vec<OsString> {
+        let listen = self
+            .listen
+            .iter()
+            .map(|address| format!("--listen={address}").into());
+        let advertise = self
+            .advertise
+            .iter()
+            .map(|host| format!("--advertise={host}").into());
+        listen.chain(advertise).collect()
+    }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    if shoal_node::config::is_host(text) {
+        return Ok(text.to_owned());
+    }
+    Err("this is neither a host nor an address; examples: files.example.org, 203.0.113.7:7462, [2001:db8::1]:7462".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_survive_the_way_to_another_process() {
+        let given = Listening {
+            listen: Some("[::1]:0".parse().unwrap()),
+            advertise: vec!["a.example".to_owned(), "[2001:db8::1]:80".to_owned()],
+        };
+        let words = ["shoal", "up"].map(OsString::from);
+        let cli = Cli::try_parse_from(words.into_iter().chain(given.to_options())).unwrap();
+        let Command::Up(up) = cli.command else {
+            panic!("another command");
+        };
+        assert_eq!(up.listening, given);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for wrong in [
+            "--advertise=http://a",
+            "--advertise=a b",
+            "--listen=7462",
+            "--listen=localhost",
+        ] {
+            assert!(
+                Cli::try_parse_from(["shoal", "up", wrong]).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! `shoal get`.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use serde_json::{Map, Value, json};
+use shoal_node::get::{self, Event, Fetched, GetRequest, Outcome, Phase, Progress, WayState, Ways};
+use shoal_protocol::display::{bytes_human, escape, escape_os};
+use shoal_protocol::link::Link;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Form, Output, Tone};
+use crate::screen::style;
+use crate::signals::Signals;
+use crate::units;
+
+/// Take the files of a link: over iroh, BitTorrent and HTTP at once, every byte verified.
+///
+/// Ends with where the files are. Stopped in between, by whatever, the same command goes on where it stopped.
+/// Needs no node.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// A web address or a magnet; put it into quotes, because shells read & themselves.
+    #[arg(value_name = "LINK", value_parser = link)]
+    link: Link,
+    /// Put the files into DIR/<name>; DIR is made if it is missing.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Take the bytes this way alone; may be given several times.
+    #[arg(long, value_enum, value_name = "WAY", value_delimiter = ',')]
+    via: Vec<Via>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Via {
+    /// QUIC, encrypted.
+    Iroh,
+    /// BitTorrent.
+    Torrent,
+    /// HTTP.
+    Http,
+}
+
+pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failure> {
+    let output = &context.output;
+    let mut signals = Signals::listen()?;
+    let into = std::path::absolute(&args.output)
+        .map_err(|error| Failure::path("cannot find", &args.output, &error))?;
+    let cancel = CancellationToken::new();
+    let screen = Arc::new(Screen::new(output.clone(), cancel.clone()));
+    let request = GetRequest {
+        link: args.link,
+        into,
+        ways: ways(&args.via),
+        options: get::Options::default(),
+    };
+    let fetching = get::get(request, screen.clone(), cancel.clone());
+    tokio::pin!(fetching);
+    let fetched = tokio::select! {
+        fetched = &mut fetching => fetched,
+        () = signals.next() => {
+            cancel.cancel();
+            // What was begun is written down, unless somebody cannot wait.
+            tokio::select! {
+                fetched = &mut fetching => fetched,
+                () = signals.next() => Err(get::GetError::Cancelled),
+            }
+        }
+    };
+    screen.end()?;
+    match fetched {
+        Ok(fetched) => done(&fetched, output),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn link(text: &str) -> Result<Link, String> {
+    Link::parse(text.trim()).map_err(|error| error.to_string())
+}
+
+fn ways(via: &[Via]) -> Ways {
+    let mut chosen = via.iter().map(|via| match via {
+        Via::Iroh => get::Way::Iroh,
+        Via::Torrent => get::Way::Torrent,
+        Via::Http => get::Way::Http,
+    });
+    match chosen.next() {
+        None => Ways::all(),
+        Some(first) => chosen.fold(Ways::only(first), Ways::and),
+    }
+}
+
+fn done(fetched: &Fetched, output: &Output) -> Result<(), Failure> {
+    let ways: Map<String, Value> = fetched
+        .ways
+        .iter()
+        .map(|(way, bytes)| (way.to_string(), Value::from(*bytes)))
+        .collect();
+    output.tagged(
+        "done",
+        &json!({
+        "path": fetched.path,
+            "files": fetched.files,
+            "bytes": fetched.bytes,
+            "resumed_bytes": fetched.resumed_bytes,
+            "already_there": fetched.outcome == Outcome::AlreadyThere,
+            "ways": ways,
+        }),
+    )?;
+    let size = format!(
+        "{}, {}",
+        units::count(fetched.files, "file"),
+        bytes_human(fetched.bytes)
+    );
+    output.note(&match fetched.outcome {
+        Outcome::AlreadyThere => format!("All of it was there already: {size}"),
+        Outcome::Fetched => format!("Complete and verified: {size}{}", by_ways(fetched)),
+    });
+    output.line(&shown(&fetched.path))
+}
+
+fn by_ways(fetched: &Fetched) -> String {
+    let parts: Vec<String> = fetched
+        .ways
+        .iter()
+        .filter(|(_, bytes)| *bytes > 0)
+        .map(|(way, bytes)| format!("{way} {}", bytes_human(*bytes)))
+        .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", parts.join(", "))
+}
+
+fn shown(path: &Path) -> String {
+    escape_os(path.as_os_str().as_encoded_bytes()).into_owned()
+}
+
+/// The progress on this terminal, or as JSON.
+struct Screen {
+    output: Output,
+    bar: ProgressBar,
+    /// What ends the command early: nobody reads what it prints.
+    unread: Mutex<Option<Failure>>,
+    cancel: CancellationToken,
+}
+
+impl Screen {
+    fn new(output: Output, cancel: CancellationToken) -> Self {
+        let bar = output.show(ProgressBar::no_length().with_style(style("{wide_msg}")));
+        Self {
+            output,
+            bar,
+            unread: Mutex::new(None),
+            cancel,
+        }
+    }
+
+    /// Takes the bar away; the error if what was printed was not read.
+    fn end(&self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        let mut unread = self.unread.lock().unwrap_or_else(|it| it.into_inner());
+        unread.take().map_or(Ok(()), Err)
+    }
+
+    fn tagged(&self, kind: &'static str, value: &Value) {
+        if let Err(failure) = self.output.tagged(kind, value) {
+            *self.unread.lock().unwrap_or_else(|it| it.into_inner()) = Some(failure);
+            self.cancel.cancel();
+        }
+    }
+
+    fn phase(&self, phase: Phase) {
+        let (word, sentence) = match phase {
+            Phase::Connecting => ("connecting", "Looking for somebody who has it"),
+            Phase::Metadata => ("metadata", "Reading what it contains"),
+            Phase::WaitingForHashing => (
+                "waiting",
+                "The other side still hashes its files; this goes on when it is done",
+            ),
+            Phase::Fetching => ("fetching", ""),
+            Phase::Finishing => ("finishing", "Everything is there; settling names and times"),
+        };
+        self.tagged("phase", &json!({"phase": word}));
+        if phase == Phase::Fetching {
+            self.bar.set_style(fetching());
+            self.bar.reset_eta();
+        } else {
+            self.bar.set_style(style("{wide_msg}"));
+            self.bar.set_message(sentence);
+        }
+    }
+
+    fn way(&self, way: get::Way, address: &str, state: &WayState) {
+        let (word, why) = match state {
+            WayState::Up => ("up", None),
+            WayState::Down { why } => ("down", Some(why)),
+            WayState::Dropped { why } => ("dropped", Some(why)),
+        };
+        self.tagged(
+            "way",
+            &json!({
+            "way": way.to_string(),
+                "address": address,
+                "state": word,
+                "why": why,
+            }),
+        );
+        if let WayState::Dropped { why } = state {
+            self.output.note(&format!(
+                "No longer taking from {} ({way}): {}",
+                escape(address),
+                escape(why)
+            ));
+        }
+    }
+}
+
+impl Progress for Screen {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Phase(phase) => self.phase(phase),
+            Event::Total { name, files, bytes } => {
+                self.tagged(
+                    "total",
+                    &json!({"name": name, "files": files, "bytes": bytes}),
+                );
+                self.bar.set_length(bytes);
+                self.output.note(&format!(
+                    "{}: {}, {}",
+                    self.output.toned(&escape(&name), Tone::Strong),
+                    units::count(files, "file"),
+                    bytes_human(bytes)
+                ));
+            }
+            Event::Done {
+                bytes,
+                resumed_bytes,
+            } => {
+                if self.output.form == Form::Json {
+                    self.tagged(
+                        "progress",
+                        &json!({
+                        "bytes": bytes,
+                            "bytes_total": self.bar.length(),
+                            "resumed_bytes": resumed_bytes,
+                        }),
+                    );
+                }
+                if self.bar.position() == 0 && resumed_bytes > 0 {
+                    // What an earlier run fetched says nothing about today's speed.
+                    self.bar.set_position(resumed_bytes);
+                    self.bar.reset_eta();
+                }
+                self.bar.set_position(bytes);
+            }
+            Event::Way {
+                way,
+                address,
+                state,
+            } => self.way(way, &address, &state),
+        }
+    }
+}
+
+fn fetching() -> indicatif::ProgressStyle {
+    style(
+        "[{bar:30}] {percent} %, {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_choice_is_every_way() {
+        assert_eq!(ways(&[]), Ways::all());
+        assert_eq!(ways(&[Via::Http]), Ways::only(get::Way::Http));
+        let two = ways(&[Via::Http, Via::Iroh]);
+        assert!(two.has(get::Way::Iroh) && !two.has(get::Way::Torrent));
+    }
+}

@@ -1,0 +1,44 @@
+//! One file for each command.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod down;
+pub(crate) mod get;
+pub(crate) mod log;
+pub(crate) mod logs;
+pub(crate) mod man;
+pub(crate) mod service;
+pub(crate) mod share;
+pub(crate) mod shares;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod up;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::logging::{self, Stderr};
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    // These two are the node, or may become it, and set logging up with its settings.
+    match command {
+        Command::Share(args) => return share::run(args, context).await,
+        Command::Up(args) => return up::run(args, context).await,
+        _ => logging::begin(context, "info", Stderr::Asked),
+    }
+    match command {
+        Command::Share(_) | Command::Up(_) => Ok(()),
+        Command::Shares(args) => shares::run(args, context).await,
+        Command::Stop(args) => stop::run(args, context).await,
+        Command::Log(args) => log::run(args, context).await,
+        Command::Get(args) => get::run(args, context).await,
+        Command::Down(args) => down::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
+        Command::Logs(args) => logs::run(args, context).await,
+        Command::Service(args) => service::run(args, context).await,
+        Command::Config(args) => config::run(args, context),
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
+    }
+}

@@ -1,0 +1,234 @@
+//! `shoal share`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use futures::StreamExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+use shoal_api::{ErrorCode, Event, Publicity, ShareRequest, ShareView};
+
+use crate::args::Listening;
+use crate::connect;
+use crate::context::Context;
+use crate::expiry::Expiry;
+use crate::failure::Failure;
+use crate::logging::{self, Stderr};
+use crate::screen::{Code, News, Screen};
+use crate::seat::{self, Seat};
+use crate::signals::Signals;
+
+/// Give out files or folders under one link, in place, until Ctrl-C.
+///
+/// The web address is printed at once, the magnet as soon as the files are hashed. The link opens in a browser, in
+/// any torrent client, and with `shoal get`. After Ctrl-C it rests until `shoal up`.
+#[derive(Debug, Args)]
+#[command(after_long_help = PROMISES)]
+pub(crate) struct ShareArgs {
+    /// Files or folders; several get one link together.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The name that others see; by default that of the path.
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// When the link ends: 30m, 12h, 7d, 2w, a day (2030-12-31: its end, here) or a moment (2030-12-31T18:00:00Z).
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Expiry>,
+    /// End the link when that many people have taken everything.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_downloads: Option<u32>,
+    /// Announce it to the public BitTorrent DHT too, where anybody can see that it exists.
+    #[arg(long)]
+    public: bool,
+    /// Call this web address (POST, JSON) when somebody has taken everything.
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    notify: Option<String>,
+    #[command(flatten)]
+    listening: Listening,
+    /// Draw no QR code.
+    #[arg(long)]
+    no_qr: bool,
+}
+
+const PROMISES: &str = "\
+What a link does not promise:
+  Whoever has the link has the files: pass it on with care, and so will others.
+  Stopping a link, or its end, cannot recall what was taken.
+  Torrent clients that have the files, or parts of them, may go on giving them to each other.
+  Torrent clients of others may announce the link to the public DHT, also without --public.
+  BitTorrent and plain HTTP are not encrypted: the network in between can read along. iroh is encrypted.";
+
+pub(crate) async fn run(args: ShareArgs, context: &Context) -> Result<(), Failure> {
+    let level = seat::config(context)?.log_level();
+    logging::begin(context, &level, Stderr::Asked);
+    let mut signals = Signals::listen()?;
+    let request = request(&args)?;
+    let seat = Seat::take(context, &args.listening).await?;
+    let share = match seat.api().create_share(request).await {
+        Ok(share) => share,
+        Err(error) => {
+            seat.leave(context).await;
+            return Err(error.into());
+        }
+    };
+    let code = if args.no_qr {
+        Code::Hidden
+    } else {
+        Code::Shown
+    };
+    let mut screen = Screen::new(context.output.clone(), &share, code);
+    let outcome = screen.begin();
+    let outcome = match outcome {
+        Ok(()) => keep(seat, &share, &mut screen, &mut signals, &args, context).await,
+        Err(failure) => {
+            seat.leave(context).await;
+            Err(failure)
+        }
+    };
+    screen.end();
+    outcome
+}
+
+/// What ended the watching of a share.
+enum Left {
+    /// Ctrl-C.
+    Signal,
+    /// The share gives nothing any more.
+    ShareEnded,
+    /// The node is gone.
+    NodeGone,
+}
+
+/// Shows the share until it or the person ends it, on this seat or, when its node goes, on the next.
+async fn keep(
+    mut seat: Seat,
+    share: &ShareView,
+    screen: &mut Screen,
+    signals: &mut Signals,
+    args: &ShareArgs,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut pace = connect::pace();
+    loop {
+        let left = watch(&seat, &share.id, screen, signals).await;
+        match (&seat, &left) {
+            (Seat::Client(_), Ok(Left::NodeGone)) => {
+                tracing::info!("the node has ended: this process may take over");
+                // A node that is about to end may still be found, again and again.
+                pace.tick().await;
+                seat = tokio::select! {
+                    seat = Seat::take(context, &args.listening) => seat?,
+                    () = signals.next() => {
+                        screen.end();
+                        return rests(share, context);
+                    }
+                };
+                continue;
+            }
+            _ => screen.end(),
+        }
+        let was_node = matches!(seat, Seat::Node(_));
+        tokio::select! {
+            () = seat.leave(context) => {}
+            () = signals.next() => {
+                return Err(Failure::interrupted("ended at once", "`shoal up` serves the links again"));
+            }
+        }
+        return match left? {
+            Left::Signal | Left::NodeGone if was_node => rests(share, context),
+            Left::Signal => goes_on(share, context),
+            Left::ShareEnded | Left::NodeGone => Ok(()),
+        };
+    }
+}
+
+/// Shows what happens to the share until something ends that.
+async fn watch(
+    seat: &Seat,
+    id: &str,
+    screen: &mut Screen,
+    signals: &mut Signals,
+) -> Result<Left, Failure> {
+    let mut events = match (seat, seat.api().events(Some(id)).await) {
+        (Seat::Client(_), Err(error)) if error.code == ErrorCode::NoNode => {
+            return Ok(Left::NodeGone);
+        }
+        (_, events) => events?,
+    };
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = signals.next() => return Ok(Left::Signal),
+        };
+        let Some(event) = event else {
+            return Ok(Left::NodeGone);
+        };
+        if event == Event::NodeStopping && matches!(seat, Seat::Node(_)) {
+            return Ok(Left::NodeGone);
+        }
+        match screen.event(&event)? {
+            News::GoesOn => {}
+            News::Ended => return Ok(Left::ShareEnded),
+            News::Failed(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// This process was the node, and nobody is known who takes over.
+fn rests(share: &ShareView, context: &Context) -> Result<(), Failure> {
+    let output = &context.output;
+    output.tagged("resting", &json!({"id": share.id}))?;
+    output.note(
+        "The link rests now; `shoal up` serves it again. (A `shoal share` in another terminal takes over by itself.)",
+    );
+    Ok(())
+}
+
+/// Another process is the node.
+fn goes_on(share: &ShareView, context: &Context) -> Result<(), Failure> {
+    let output = &context.output;
+    output.tagged("left", &json!({"id": share.id}))?;
+    output.note(&format!(
+        "The link goes on: another process is the node of this home and serves it. To end the link: shoal stop {}",
+        share.id
+    ));
+    Ok(())
+}
+
+fn request(args: &ShareArgs) -> Result<ShareRequest, Failure> {
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| {
+            std::path::absolute(path).map_err(|error| Failure::path("cannot find", path, &error))
+        })
+        .collect::<Result<_, _>>()?;
+    let expires_in_s = args
+        .expires
+        .map(|expiry| expiry.resolve_s(Timestamp::now(), &TimeZone::system()))
+        .transpose()
+        .map_err(|why| Failure::usage(format!("--expires: {why}"), "name a time in the future"))?;
+    Ok(ShareRequest {
+        paths,
+        name: args.name.clone(),
+        expires_in_s,
+        max_downloads: args.max_downloads,
+        publicity: if args.public {
+            Publicity::Public
+        } else {
+            Publicity::Private
+        },
+        notify: args.notify.clone(),
+    })
+}
+
+fn web_address(text: &str) -> Result<String, String> {
+    let host = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("this is no web address: it starts with http:// or https://".to_owned()),
+    }
+}
