@@ -71,3 +71,9 @@ pub(super) fn of_store(error: StoreError) -> ApiError {
         hint: None,
     }
 }
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        Self::from(&error)
+    }
+}

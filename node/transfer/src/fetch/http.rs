@@ -6,7 +6,7 @@ use super::pipe::BATCH_BYTES;
 use super::source::SourceError;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, RANGE, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
@@ -111,7 +111,11 @@ impl Web {
 
     /// Sends an iroh-blobs request. `None`: this gateway does not know them.
     pub(crate) async fn blobs(&self, request: &[u8]) -> Result<Option<WebBody>, SourceError> {
-        let request = self.client.post(self.url("/blobs")).body(request.to_vec());
+        let request = self
+            .client
+            .post(self.url("/blobs"))
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(request.to_vec());
         let response = self.answered(request).await?;
         if matches!(
             response.status(),
