@@ -42,26 +42,34 @@ pub(crate) async fn needed(context: &Context) -> Result<Client, Failure> {
     if context.global.no_start {
         return Err(refused_to_start(context));
     }
-    match background::start(context, &[]).await {
-        Ok(status) => {
-            context.output.aside(&format!(
-                "Started a node in the background (pid {}); `shoal down` ends it.",
-                status.pid
-            ));
-            running(context).await
-        }
-        // Somebody else was faster: that node will do.
-        Err(failure) if failure.is(ErrorCode::HomeInUse) => {
-            let mut patience = Patience::new();
-            loop {
-                match running(context).await {
-                    Err(failure) if failure.is(ErrorCode::NoNode) => patience.wait(failure).await?,
-                    other => return other,
-                }
+    let mut patience = Patience::new();
+    loop {
+        let in_use = match background::start(context, &[]).await {
+            Ok(status) => {
+                context.output.aside(&format!(
+                    "Started a node in the background (pid {}); `shoal down` ends it.",
+                    status.pid
+                ));
+                return running(context).await;
             }
+            Err(failure) if failure.is(ErrorCode::HomeInUse) => failure,
+            Err(failure) => return Err(failure),
+        };
+        // Somebody else was faster, and that node will do; or one is ending just now.
+        match running(context).await {
+            Err(failure) if failure.is(ErrorCode::NoNode) => patience.wait(in_use).await?,
+            other => return other,
         }
-        Err(failure) => Err(failure),
     }
+}
+
+/// Whether nobody holds the home's lock. Looking takes it for an instant, which whoever wants it takes for a node
+/// that ends, and tries again.
+pub(crate) fn home_is_free(context: &Context) -> bool {
+    let Ok(file) = std::fs::File::open(context.home.lock_file()) else {
+        return true;
+    };
+    file.try_lock_shared().is_ok()
 }
 
 /// `--no-start` forbids the node that is needed.

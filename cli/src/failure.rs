@@ -80,12 +80,12 @@ impl Failure {
         let Self::Told(error) = self else {
             return ExitCode::SUCCESS;
         };
-        let hint = next_step(error);
+        let (message, hint) = sentences(error);
         match output.form {
             Form::Json => {
                 let line = json!({
                     "code": error.code.word(),
-                    "message": error.message,
+                    "message": message,
                     "hint": hint,
                     "exit": error.code.exit_code(),
                 });
@@ -97,11 +97,7 @@ impl Failure {
                     ErrorCode::Interrupted => "stopped:",
                     _ => "error:",
                 };
-                output.stderr(&format!(
-                    "{} {}",
-                    output.toned(head, Tone::Bad),
-                    error.message
-                ));
+                output.stderr(&format!("{} {}", output.toned(head, Tone::Bad), message));
                 output.stderr(&format!("  {} {hint}", output.toned("next:", Tone::Strong)));
             }
         }
@@ -294,12 +290,18 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The error's own hint, or what helps for its kind.
-fn next_step(error: &ApiError) -> String {
-    if let Some(hint) = &error.hint {
-        return hint.clone();
+/// What happened, and what to do next: the error's own hint, the end of its sentence (`...; do this`), or what helps
+/// for its kind.
+fn sentences(error: &ApiError) -> (&str, String) {
+    match (&error.hint, error.message.rsplit_once("; ")) {
+        (Some(hint), _) => (&error.message, hint.clone()),
+        (None, Some((what, next))) => (what, next.to_owned()),
+        (None, None) => (&error.message, usual_step(error.code).to_owned()),
     }
-    match error.code {
+}
+
+fn usual_step(code: ErrorCode) -> &'static str {
+    match code {
         ErrorCode::Usage => "see `shoal help`",
         ErrorCode::NotFound => "check the spelling; `shoal shares` lists what is shared",
         ErrorCode::Permission => "check who owns it, or run this as its owner",
@@ -317,7 +319,6 @@ fn next_step(error: &ApiError) -> String {
         ErrorCode::Interrupted => "run the same command again",
         ErrorCode::Internal => "see `shoal logs`, and tell the people who make Shoal",
     }
-    .to_owned()
 }
 
 /// A command line that clap refuses: help and version are no errors.

@@ -61,6 +61,14 @@ impl Seat {
         }
     }
 
+    /// Waits until a command asks the node in this process to end; a client waits for the end of its events instead.
+    pub(crate) async fn asked_to_end(&self) {
+        match self {
+            Self::Node(node) => node.wait().await,
+            Self::Client(_) => std::future::pending().await,
+        }
+    }
+
     /// Gives the place up. A node ends its connections and frees the home.
     pub(crate) async fn leave(self, context: &Context) {
         if let Self::Node(node) = self {

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use shoal_api::{Api, Client, ErrorCode};
 use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::connect;
 use crate::context::Context;
@@ -32,12 +33,13 @@ pub(crate) async fn run(_: DownArgs, context: &Context) -> Result<(), Failure> {
         Err(failure) => return Err(failure),
     };
     let pid = node.status().await?.pid;
-    end(&node, pid).await?;
+    ask_to_end(&node, pid).await?;
+    let heir = wait_for_end(context, pid).await?;
     output.tagged("down", &json!({"pid": pid}))?;
     output.line(&format!(
         "The node (pid {pid}) has ended; its links rest until `shoal up`."
     ))?;
-    if let Some(heir) = heir(context, pid).await {
+    if let Some(heir) = heir {
         output.aside(&format!(
             "A waiting `shoal share` (pid {heir}) has taken over and serves the links: end it in its terminal, or with `shoal down`."
         ));
@@ -45,8 +47,8 @@ pub(crate) async fn run(_: DownArgs, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the node to end, and waits for the end of its event stream, which it holds open to the last.
-async fn end(node: &Client, pid: u32) -> Result<(), Failure> {
+/// Asks the node to end, and waits for the end of its event stream.
+async fn ask_to_end(node: &Client, pid: u32) -> Result<(), Failure> {
     let client = node.clone();
     let (listening, listens) = tokio::sync::oneshot::channel();
     let gone = tokio::spawn(async move {
@@ -64,34 +66,47 @@ async fn end(node: &Client, pid: u32) -> Result<(), Failure> {
     tokio::time::timeout(END_LIMIT, gone)
         .await
         .map(|_| ())
-        .map_err(|_| {
-            Failure::new(
-                ErrorCode::NoNode,
-                format!(
-                    "the node (pid {pid}) has not ended after {} seconds",
-                    END_LIMIT.as_secs()
-                ),
-                format!("see `shoal logs`; to end it by force: kill -9 {pid}"),
-            )
-        })
+        .map_err(|_| stuck(pid))
 }
 
-/// The process that has become the node instead.
-async fn heir(context: &Context, ended: u32) -> Option<u32> {
+/// Waits until the node has let go of the home; then for a moment whether another process becomes the node.
+async fn wait_for_end(context: &Context, pid: u32) -> Result<Option<u32>, Failure> {
+    let mut pace = connect::pace();
+    let until = Instant::now() + END_LIMIT;
+    while !connect::home_is_free(context) {
+        if let Some(heir) = other_node(context, pid).await {
+            return Ok(Some(heir));
+        }
+        if Instant::now() > until {
+            return Err(stuck(pid));
+        }
+        pace.tick().await;
+    }
     let look = async {
-        let mut patience = connect::Patience::new();
         loop {
-            if let Ok(node) = connect::running(context).await
-                && let Ok(status) = node.status().await
-                && status.pid != ended
-            {
-                return Some(status.pid);
+            if let Some(heir) = other_node(context, pid).await {
+                return heir;
             }
-            patience
-                .wait(Failure::internal("nobody took over"))
-                .await
-                .ok()?;
+            pace.tick().await;
         }
     };
-    tokio::time::timeout(TAKE_OVER, look).await.ok().flatten()
+    Ok(tokio::time::timeout(TAKE_OVER, look).await.ok())
+}
+
+/// The process that is the node, if it is another one.
+async fn other_node(context: &Context, ended: u32) -> Option<u32> {
+    let node = connect::running(context).await.ok()?;
+    let pid = node.status().await.ok()?.pid;
+    (pid != ended).then_some(pid)
+}
+
+fn stuck(pid: u32) -> Failure {
+    Failure::new(
+        ErrorCode::NoNode,
+        format!(
+            "the node (pid {pid}) has not ended after {} seconds",
+            END_LIMIT.as_secs()
+        ),
+        format!("see `shoal logs`; to end it by force: kill -9 {pid}"),
+    )
 }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
-use shoal_api::{ErrorCode, Event, Publicity, ShareRequest, ShareView};
+use shoal_api::{ErrorCode, Publicity, ShareRequest, ShareView};
 
 use crate::args::Listening;
 use crate::connect;
@@ -160,13 +160,11 @@ async fn watch(
         let event = tokio::select! {
             event = events.next() => event,
             () = signals.next() => return Ok(Left::Signal),
+            () = seat.asked_to_end() => return Ok(Left::NodeGone),
         };
         let Some(event) = event else {
             return Ok(Left::NodeGone);
         };
-        if event == Event::NodeStopping && matches!(seat, Seat::Node(_)) {
-            return Ok(Left::NodeGone);
-        }
         match screen.event(&event)? {
             News::GoesOn => {}
             News::Ended => return Ok(Left::ShareEnded),
