@@ -225,13 +225,26 @@ impl Visit {
         let body = read_body(body, BLOBS_REQUEST_MAX_BYTES).await?;
         let seat = self.share.admit(&self.visitor)?;
         self.delivery.watch(&seat);
-        let answer = self
-            .share
-            .blobs(body, seat.clone())
-            .map(move |part| match seat.ended() {
-                Some(refusal) => Err(io::Error::other(refusal)),
-                None => part,
-            });
+        let mut parts = self.share.blobs(body, seat.clone());
+        // What fails before the first byte is an answer of its own; later it breaks the connection.
+        let first = match parts.next().await {
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "request",
+                    error.to_string(),
+                ));
+            }
+            Some(Err(_)) => return Err(FileError::Changed.into()),
+            first => first,
+        };
+        let answer =
+            futures::stream::iter(first)
+                .chain(parts)
+                .map(move |part| match seat.ended() {
+                    Some(refusal) => Err(io::Error::other(refusal)),
+                    None => part,
+                });
         let mut response = octets(Bytes::new());
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = Body::from_stream(answer);
