@@ -103,7 +103,7 @@ impl Screen {
             } => {
                 self.finished += 1;
                 let sent = bytes_human(*bytes);
-                self.note_once(format!(
+                self.output.note(&format!(
                     "{} has everything ({}, {sent})",
                     escape(who),
                     units::way(*via)
