@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long sources get to be told that everything arrived.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -42,6 +43,8 @@ pub(crate) struct Engine {
     pub(crate) stop: CancellationToken,
     /// Something ended, failed or became complete.
     pub(crate) news: Notify,
+    /// Threads that write.
+    pub(crate) blocking: TaskTracker,
     progress: Arc<dyn Progress>,
     twins: Twins,
     settle: Mutex<Option<mpsc::UnboundedSender<Job>>>,
@@ -59,6 +62,20 @@ pub(crate) enum Job {
     Prove(u32),
     /// Copy it to files of the same content.
     Copy(u32),
+}
+
+/// Ends all work of an engine, also when the future of its `get` is dropped.
+struct Ending(Arc<Engine>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+        self.0
+            .settle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
 }
 
 /// How a source is.
@@ -83,10 +100,7 @@ pub(crate) async fn run(
     cancel: CancellationToken,
 ) -> Result<Fetched, GetError> {
     let dialer = Arc::new(Dialer::new(&request.options));
-    let fetched = tokio::select! {
-        fetched = fetch(&request, &progress, dialer.clone()) => fetched,
-        () = cancel.cancelled() => Err(GetError::Cancelled),
-    };
+    let fetched = fetch(&request, &progress, dialer.clone(), &cancel).await;
     dialer.close().await;
     fetched
 }
@@ -95,6 +109,7 @@ async fn fetch(
     request: &GetRequest,
     progress: &Arc<dyn Progress>,
     dialer: Arc<Dialer>,
+    cancel: &CancellationToken,
 ) -> Result<Fetched, GetError> {
     progress.event(Event::Phase(Phase::Connecting));
     let (link, folder) = match &request.link {
@@ -117,7 +132,10 @@ async fn fetch(
         dialer: &dialer,
         progress: progress.as_ref(),
     };
-    let found = finder.find().await?;
+    let found = tokio::select! {
+        found = finder.find() => found?,
+        () = cancel.cancelled() => return Err(GetError::Cancelled),
+    };
     progress.event(Event::Total {
         name: found.layout.name.clone(),
         files: found.layout.files.len() as u64,
@@ -132,7 +150,7 @@ async fn fetch(
     }
     let staging = enter(request, &folder, &found, taker).await?;
     let (engine, jobs) = Engine::new(request, staging, link, dialer, progress.clone());
-    engine.run(request, found, jobs).await
+    engine.run(request, found, jobs, cancel).await
 }
 
 /// What is to be said when nothing is to be done.
@@ -226,6 +244,7 @@ impl Engine {
             dialer,
             stop: CancellationToken::new(),
             news: Notify::new(),
+            blocking: TaskTracker::new(),
             progress,
             twins,
             settle: Mutex::new(Some(settle)),
@@ -243,11 +262,11 @@ impl Engine {
         request: &GetRequest,
         found: Found,
         jobs: mpsc::UnboundedReceiver<Job>,
+        cancel: &CancellationToken,
     ) -> Result<Fetched, GetError> {
-        // However this ends, nobody works on.
-        let _stop = self.stop.clone().drop_guard();
+        let ending = Ending(self.clone());
         self.progress.event(Event::Phase(Phase::Fetching));
-        let settler = tokio::task::spawn_blocking({
+        self.blocking.spawn_blocking({
             let engine = self.clone();
             move || engine.settle(jobs)
         });
@@ -259,27 +278,41 @@ impl Engine {
         let joiner = found
             .torrent
             .map(|seed| Joiner::new(seed, found.swarm, found.webs));
-        let watched = watch::watch(self, joiner, &mut sources).await;
-        self.settle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        self.stop.cancel();
-        watched?;
+        let watched = tokio::select! {
+            watched = watch::watch(self, joiner, &mut sources) => watched,
+            () = cancel.cancelled() => Err(GetError::Cancelled),
+        };
+        drop(ending);
+        // What is being written is waited for; a network that does not answer is not.
+        self.blocking.close();
+        let goodbye = async {
+            let told = async { while sources.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(GOODBYE, told).await;
+            sources.shutdown().await;
+        };
+        let fetched = match watched {
+            Ok(()) => tokio::join!(self.finish(request), goodbye).0,
+            Err(error) => {
+                goodbye.await;
+                self.blocking.wait().await;
+                Err(error)
+            }
+        };
+        self.staging.close();
+        fetched
+    }
+
+    async fn finish(&self, request: &GetRequest) -> Result<Fetched, GetError> {
         self.report_done();
         self.progress.event(Event::Phase(Phase::Finishing));
-        let _ = settler.await;
+        self.blocking.wait().await;
         let (staging, durability) = (self.staging.clone(), request.options.durability);
         let finished = blocking(&request.into, move || finish::finish(&staging, durability));
-        let goodbye = tokio::time::timeout(GOODBYE, async {
-            while sources.join_next().await.is_some() {}
-        });
-        let (path, _) = tokio::join!(finished, goodbye);
         let ways = Way::ALL
             .into_iter()
             .map(|way| (way, self.staging.marks.by_way(way)));
         Ok(Fetched {
-            path: path?,
+            path: finished.await?,
             files: self.staging.layout.files.len() as u64,
             bytes: self.staging.layout.bytes,
             resumed_bytes: self.staging.resumed_bytes,

@@ -85,7 +85,8 @@ async fn fetch(
     let (sender, reader) = pipe();
     let job = {
         let engine = engine.clone();
-        tokio::task::spawn_blocking(move || asked.write(reader, &engine, way))
+        let tracker = engine.blocking.clone();
+        tracker.spawn_blocking(move || asked.write(reader, &engine, way))
     };
     let pumped = tokio::select! {
         pumped = pump(body, sender, engine.options.stall_timeout) => pumped,
@@ -307,7 +308,8 @@ async fn plain_part(
     let (sender, reader) = pipe();
     let job = {
         let engine = engine.clone();
-        tokio::task::spawn_blocking(move || plain_write(&engine, reader, file, start, end))
+        let tracker = engine.blocking.clone();
+        tracker.spawn_blocking(move || plain_write(&engine, reader, file, start, end))
     };
     let pumped = pump(body, sender, engine.options.stall_timeout).await;
     match (job.await.map_err(SourceError::broken)?, pumped) {

@@ -13,7 +13,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Settings for whole files at full speed: windows that fill 1 Gbit/s over 100 ms, and a connection
 /// that is noticed to be dead within half a minute.
 pub fn transport() -> QuicTransportConfig {
-    QuicTransportConfig::builder()
+    let b = QuicTransportConfig::builder();
+    let b = if std::env::var_os("SHOAL_BBR").is_some() { b.congestion_controller_factory(std::sync::Arc::new(noq_proto::congestion::Bbr3Config::default())) } else { b };
+    b
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))

@@ -83,7 +83,7 @@ impl Watch<'_> {
         let wanted = self.engine.options.durability == Durability::Synced;
         if wanted && !running && self.checkpoint.1.elapsed() >= CHECKPOINT {
             let engine = self.engine.clone();
-            let job = tokio::task::spawn_blocking(move || {
+            let job = self.engine.blocking.clone().spawn_blocking(move || {
                 if let Err(error) = engine.staging.checkpoint() {
                     engine.fail(error);
                 }

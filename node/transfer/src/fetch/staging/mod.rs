@@ -57,7 +57,8 @@ pub(crate) struct Staging {
     claims: [Mutex<Vec<Claim>>; STRIPES],
     tainted: AtomicBool,
     dirty: Mutex<HashSet<u32>>,
-    _lock: File,
+    closed: AtomicBool,
+    lock: Mutex<Option<File>>,
 }
 
 struct Journal {
@@ -198,6 +199,9 @@ impl Staging {
         let handle = self.handle(file, spec)?;
         // Held while writing, so that nobody can claim what is being overwritten.
         let claims = self.stripe(file);
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         for (start, end) in self.marks.missing(file, offset, end) {
             let mut free = vec![(start, end)];
             for claim in claims.iter().filter(|claim| claim.file == file) {
@@ -319,6 +323,21 @@ impl Staging {
         let file = self.journal().file.try_clone();
         file.and_then(|file| file.sync_data())
             .map_err(|error| self.journal_failed(error))
+    }
+
+    /// Ends it, and lets another `get` in. librqbit may keep its storage a little longer: nothing of
+    /// it is written any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        // Whoever writes does it under one of these locks, and looks at `closed` under it.
+        for claims in &self.claims {
+            drop(claims.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.files.close();
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Forgets opened files, so that nothing is written any more through them.

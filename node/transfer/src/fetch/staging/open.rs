@@ -119,7 +119,8 @@ impl Enter<'_> {
             claims: Default::default(),
             tainted: AtomicBool::new(tainted),
             dirty: Mutex::new(HashSet::new()),
-            _lock: lock,
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
         })
     }
 }
