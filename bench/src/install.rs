@@ -1,0 +1,69 @@
+//! Who is there, and how those come who are not.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::options::Options;
+use crate::peers::{self, Peer};
+
+/// A program that is not here.
+pub(crate) struct Missing {
+    pub(crate) name: &'static str,
+    /// The shell command that installs it.
+    pub(crate) install: String,
+}
+
+/// Those that are asked for.
+pub(crate) struct Asked {
+    pub(crate) present: Vec<Box<dyn Peer>>,
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// Looks who is there.
+pub(crate) fn look(options: &Options) -> Result<Asked> {
+    let known = peers::names();
+    for name in &options.only {
+        ensure!(
+            known.contains(&name.as_str()),
+            "--only {name}: known names are {}",
+            known.join(", ")
+        );
+    }
+    let (mut present, mut missing) = (Vec::new(), Vec::new());
+    for peer in peers::all(options)? {
+        let asked = options.only.is_empty() || options.only.iter().any(|it| it == peer.name());
+        if !asked {
+            continue;
+        }
+        if peer.needs().iter().all(|program| peers::is_there(program)) {
+            present.push(peer);
+        } else {
+            missing.push(Missing {
+                name: peer.name(),
+                install: peer.install(),
+            });
+        }
+    }
+    Ok(Asked { present, missing })
+}
+
+/// Runs the install commands of everybody who is missing.
+pub(crate) fn install(options: &Options) -> Result<()> {
+    let mut done: Vec<String> = Vec::new();
+    for missing in look(options)?.missing {
+        if done.contains(&missing.install) {
+            continue;
+        }
+        eprintln!("{}: {}", missing.name, missing.install);
+        let status = Command::new("sh")
+            .args(["-c", &missing.install])
+            .status()
+            .context("starting sh")?;
+        if !status.success() {
+            eprintln!("{}: that failed ({status}); going on without", missing.name);
+        }
+        done.push(missing.install);
+    }
+    Ok(())
+}
