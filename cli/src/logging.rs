@@ -56,7 +56,11 @@ pub(crate) fn begin(context: &Context, level: &str, stderr: Stderr) {
         .with(file_layer)
         .with(stderr_layer)
         .try_init();
-    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("{panic}");
+        told(panic);
+    }));
 }
 
 /// Ours at `level`, everybody else's when it is serious.
