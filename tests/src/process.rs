@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +20,7 @@ pub struct Running {
     lines: Receiver<String>,
     seen: Vec<String>,
     stderr: Arc<Mutex<String>>,
+    stderr_ended: Receiver<()>,
 }
 
 impl Running {
@@ -47,6 +49,7 @@ impl Running {
         let stderr = Arc::new(Mutex::new(String::new()));
         let mut pipe = child.stderr.take().context("stderr is piped")?;
         let into = Arc::clone(&stderr);
+        let (ended, stderr_ended) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(len) = pipe.read(&mut buffer)
@@ -57,6 +60,8 @@ impl Running {
                     all.push_str(&text);
                 }
             }
+            // Nobody waits when the process was dropped.
+            let _ = ended.send(());
         });
         Ok(Running {
             child,
@@ -64,6 +69,7 @@ impl Running {
             lines,
             seen: Vec::new(),
             stderr,
+            stderr_ended,
         })
     }
 
@@ -171,9 +177,11 @@ impl Running {
         let status = poll(deadline, &format!("the end of {}", self.name), || {
             Ok(self.child.try_wait()?)
         })?;
+        // A process that was left in the background may hold it open: then what has come is all.
+        let _ = self.stderr_ended.recv_timeout(Duration::from_secs(2));
         Ok(Outcome {
             code: status.code(),
-            stdout: self.tail(),
+            stdout: self.seen.join("\n"),
             stderr: self.stderr(),
         })
     }
