@@ -133,6 +133,12 @@ impl Screen {
         Ok(News::GoesOn)
     }
 
+    /// The link has ended, and this process goes on to say so to whoever opens it.
+    pub(crate) fn stays(&self) {
+        self.output
+            .note("Whoever opens it is told why for as long as this runs: Ctrl-C ends it.");
+    }
+
     /// Takes away what moves.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();

@@ -156,10 +156,13 @@ async fn watch(
         }
         (_, events) => events?,
     };
+    let mut ended = false;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = signals.next() => return Ok(Left::Signal),
+            () = signals.next() => {
+                return Ok(if ended { Left::ShareEnded } else { Left::Signal });
+            }
             () = seat.asked_to_end() => return Ok(Left::NodeGone),
         };
         let Some(event) = event else {
@@ -167,7 +170,12 @@ async fn watch(
         };
         match screen.event(&event)? {
             News::GoesOn => {}
-            News::Ended => return Ok(Left::ShareEnded),
+            // Another process goes on to say why the link gives nothing; this one has to do it itself.
+            News::Ended if matches!(seat, Seat::Client(_)) => return Ok(Left::ShareEnded),
+            News::Ended => {
+                ended = true;
+                screen.stays();
+            }
             News::Failed(error) => return Err(error.into()),
         }
     }

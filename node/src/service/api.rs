@@ -33,7 +33,7 @@ impl Api for ServiceApi {
             .iter()
             .map(|share| self.service.context.view(share))
             .collect();
-        views.sort_by(|a, b| (a.created_s, &a.id).cmp(&(b.created_s, &b.id)));
+        views.sort_by(|a, b| (b.created_s, &b.id).cmp(&(a.created_s, &a.id)));
         Ok(views)
     }
 
@@ -88,6 +88,7 @@ impl Api for ServiceApi {
     }
 
     async fn shutdown(&self) -> Result<(), ApiError> {
+        self.service.context.records.tell(Event::NodeStopping);
         self.service.context.stopping.cancel();
         Ok(())
     }

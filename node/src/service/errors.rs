@@ -49,8 +49,8 @@ impl From<&NodeError> for ApiError {
     fn from(error: &NodeError) -> Self {
         let code = match error {
             NodeError::HomeInUse { .. } => ErrorCode::HomeInUse,
-            NodeError::PortInUse { .. } => ErrorCode::PortInUse,
-            NodeError::Listen { .. } | NodeError::Config(_) => ErrorCode::Usage,
+            NodeError::PortInUse { .. } | NodeError::Listen { .. } => ErrorCode::PortInUse,
+            NodeError::Config(_) => ErrorCode::Usage,
             NodeError::Store(store) => store_code(store),
             NodeError::Key { .. } => ErrorCode::Permission,
             NodeError::Io { source, .. } => io_code(source),

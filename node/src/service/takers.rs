@@ -7,7 +7,7 @@ use super::records::Records;
 use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
-use shoal_protocol::slots::{Admission, IDLE_MS, Progress, Slots, Taker};
+use shoal_protocol::slots::{Admission, IDLE_MS, Progress, Slots, Stage, Taker};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -140,12 +140,18 @@ impl Takers {
         self.sent_bytes.load(Ordering::Relaxed)
     }
 
-    /// How many take at the moment.
+    /// How many take at the moment: those that have everything do not count.
     pub(crate) fn taking_now(&self) -> u64 {
         let now = now_ms();
-        lock(&self.live)
-            .values()
-            .filter(|row| now.saturating_sub(row.seen_ms) < SHOWN_MS)
+        let slots = lock(&self.slots);
+        let taking = |taker: &Taker| {
+            slots
+                .progress(taker)
+                .is_some_and(|progress| progress.stage == Stage::Taking)
+        };
+        let live = lock(&self.live);
+        live.iter()
+            .filter(|(taker, row)| now.saturating_sub(row.seen_ms) < SHOWN_MS && taking(taker))
             .count() as u64
     }
 
