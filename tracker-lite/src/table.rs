@@ -1,33 +1,48 @@
 //! Peers of one family and one role in one torrent: an open hash table whose slots are nothing but
-//! address, port and a 16-bit time, because a tracker is made of these slots. It grows by a quarter at a time, so that
-//! little is empty, and is never more than seven eighths full, so that a search ends.
+//! address, port and one byte of time, because a tracker is made of these slots. It grows by an eighth at a time, so that
+//! little is empty, and is never more than nine tenths full, so that a search ends soon.
 
 use crate::random::{Xorshift, fold};
 
 /// Bytes of a slot for IPv4: address, port, time.
-pub(crate) const V4: usize = 8;
+pub(crate) const V4: usize = 7;
 /// Bytes of a slot for IPv6.
-pub(crate) const V6: usize = 20;
+pub(crate) const V6: usize = 19;
 
-/// Address and port in network order, and two bytes that are overwritten with the time.
+/// Address and port in network order, and a byte that is overwritten with the time.
 pub(crate) type Slot<const N: usize> = [u8; N];
 
-/// When a peer was heard, in units of [`STAMP_UNIT_S`] seconds, modulo 65,535. 0 marks an empty slot.
+/// When a peer was heard, in steps of a [`Clock`], modulo 255. 0 marks an empty slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(u16);
+pub(crate) struct Stamp(u8);
 
-/// Seconds of one step of a [`Stamp`]: times go around after six days.
-pub(crate) const STAMP_UNIT_S: u64 = 8;
-const STAMP_CYCLE: u64 = 65_535;
+const STAMP_CYCLE: u64 = 255;
 
-impl Stamp {
-    pub(crate) fn at(now_s: u64) -> Self {
-        Self((now_s / STAMP_UNIT_S % STAMP_CYCLE) as u16 + 1)
+/// Turns times into stamps that are good for one timeout. A stamp comes around after two and a half timeouts,
+/// before which whoever keeps stamps must have looked at each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    step_s: u64,
+    timeout_steps: u64,
+}
+
+impl Clock {
+    pub(crate) fn new(timeout_s: u32) -> Self {
+        let timeout_s = u64::from(timeout_s).max(1);
+        let step_s = timeout_s.div_ceil(100);
+        Self {
+            step_s,
+            timeout_steps: timeout_s.div_ceil(step_s),
+        }
     }
 
-    /// Seconds from `self` to `now`, rounded to units.
-    pub(crate) fn age_s(self, now: Stamp) -> u64 {
-        (STAMP_CYCLE + u64::from(now.0) - u64::from(self.0)) % STAMP_CYCLE * STAMP_UNIT_S
+    pub(crate) fn stamp(self, now_s: u64) -> Stamp {
+        Stamp((now_s / self.step_s % STAMP_CYCLE) as u8 + 1)
+    }
+
+    /// Whether more than the timeout lies between two stamps.
+    pub(crate) fn is_overdue(self, heard: Stamp, now: Stamp) -> bool {
+        (STAMP_CYCLE + u64::from(now.0) - u64::from(heard.0)) % STAMP_CYCLE > self.timeout_steps
     }
 }
 
@@ -67,8 +82,8 @@ impl<const N: usize> Table<N> {
             }
             Err(free) => {
                 self.len += 1;
-                if self.len() * 8 > self.capacity() * 7 {
-                    self.resize(self.capacity() + (self.capacity() / 4).max(2), seed);
+                if self.len() * 10 > self.capacity() * 9 {
+                    self.resize(self.capacity() + (self.capacity() / 8).max(2), seed);
                     self.place(stamped(key, now), seed);
                 } else {
                     self.slots[free] = stamped(key, now);
@@ -88,18 +103,18 @@ impl<const N: usize> Table<N> {
         true
     }
 
-    /// Removes everything older than `timeout_s`, telling `gone` of each.
+    /// Removes everything overdue, telling `gone` of each.
     pub(crate) fn expire(
         &mut self,
+        clock: Clock,
         now: Stamp,
-        timeout_s: u64,
         seed: u64,
         mut gone: impl FnMut(&Slot<N>),
     ) {
         for at in 0..self.capacity() {
             // Removing moves a later slot here, which is looked at as well.
             while let Some(stamp) = stamp(&self.slots[at])
-                && stamp.age_s(now) > timeout_s
+                && clock.is_overdue(stamp, now)
             {
                 gone(&self.slots[at]);
                 self.remove_at(at, seed);
@@ -147,7 +162,7 @@ impl<const N: usize> Table<N> {
             }
             // One that is skipped leaves its place to those behind it.
             if random.below(remaining) < want - taken && !skip.iter().any(|own| same(own, slot)) {
-                out.extend_from_slice(&slot[..N - 2]);
+                out.extend_from_slice(&slot[..N - 1]);
                 taken += 1;
             }
             remaining -= 1;
@@ -174,7 +189,7 @@ impl<const N: usize> Table<N> {
                 .chain(before)
                 .find(|slot| stamp(slot).is_some() && !skip.iter().any(|own| same(own, slot)));
             if let Some(slot) = found {
-                out.extend_from_slice(&slot[..N - 2]);
+                out.extend_from_slice(&slot[..N - 1]);
                 taken += 1;
             }
         }
@@ -239,7 +254,7 @@ impl<const N: usize> Table<N> {
     }
 
     fn home(&self, key: &Slot<N>, seed: u64) -> usize {
-        ((u128::from(hash(&key[..N - 2], seed)) * self.slots.len() as u128) >> 64) as usize
+        ((u128::from(hash(&key[..N - 1], seed)) * self.slots.len() as u128) >> 64) as usize
     }
 
     fn next(&self, at: usize) -> usize {
@@ -265,17 +280,17 @@ pub(crate) fn hash(bytes: &[u8], seed: u64) -> u64 {
 }
 
 fn same<const N: usize>(a: &Slot<N>, b: &Slot<N>) -> bool {
-    a[..N - 2] == b[..N - 2]
+    a[..N - 1] == b[..N - 1]
 }
 
 fn stamped<const N: usize>(key: &Slot<N>, now: Stamp) -> Slot<N> {
     let mut slot = *key;
-    slot[N - 2..].copy_from_slice(&now.0.to_le_bytes());
+    slot[N - 1] = now.0;
     slot
 }
 
 fn stamp<const N: usize>(slot: &Slot<N>) -> Option<Stamp> {
-    match u16::from_le_bytes([slot[N - 2], slot[N - 1]]) {
+    match slot[N - 1] {
         0 => None,
         value => Some(Stamp(value)),
     }
@@ -289,37 +304,52 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     const SEED: u64 = 0x5eed;
+    const TIMEOUT_S: u32 = 100;
 
     fn key(number: u32) -> Slot<V4> {
         let [a, b, c, d] = number.to_be_bytes();
-        [a, b, c, d, 0x1a, 0xe1, 0, 0]
+        [a, b, c, d, 0x1a, 0xe1, 0]
     }
 
     fn filled(count: u32) -> Table<V4> {
         let mut table = Table::default();
         for number in 0..count {
             assert_eq!(
-                table.insert(&key(number), Stamp::at(0), SEED),
+                table.insert(&key(number), clock().stamp(0), SEED),
                 Inserted::New
             );
         }
         table
     }
 
+    fn clock() -> Clock {
+        Clock::new(TIMEOUT_S)
+    }
+
     #[test]
-    fn ages_go_around() {
-        let day_s = 86_400;
-        for then_s in [0, 1000, STAMP_CYCLE * STAMP_UNIT_S - 1, 40 * day_s] {
-            let age = Stamp::at(then_s).age_s(Stamp::at(then_s + day_s));
-            assert!(age.abs_diff(day_s) <= STAMP_UNIT_S, "{then_s}: {age}");
+    fn stamps_go_around() {
+        for timeout_s in [1, 60, 99, 101, 3900, 200_000] {
+            let clock = Clock::new(timeout_s);
+            let timeout_s = u64::from(timeout_s);
+            for then_s in [0, 7, 1000, 255 * timeout_s, 255 * timeout_s / 100 - 1] {
+                let overdue =
+                    |after_s| clock.is_overdue(clock.stamp(then_s), clock.stamp(then_s + after_s));
+                assert!(!overdue(0) && !overdue(timeout_s), "{timeout_s} {then_s}");
+                assert!(
+                    overdue(timeout_s + timeout_s / 20 + 2),
+                    "{timeout_s} {then_s}"
+                );
+                // Steps are of whole seconds, which cuts the shortest timeouts.
+                assert!(overdue(timeout_s * 2 + 2), "{timeout_s} {then_s}");
+            }
         }
     }
 
     #[test]
-    fn a_slot_in_eight_is_free_and_few_more() {
+    fn little_is_empty() {
         let table = filled(100_000);
-        assert!(table.capacity() * 7 >= 800_000);
-        assert!(table.capacity() < 100_000 * 8 / 7 * 5 / 4 + 8);
+        assert!(table.capacity() * 9 >= 1_000_000);
+        assert!(table.capacity() < 100_000 * 10 / 9 * 9 / 8 + 8);
         assert_eq!(table.iter().count(), 100_000);
     }
 
@@ -351,13 +381,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_map(steps in proptest::collection::vec((0u8..3, 0u32..40, 0u64..5), 0..400), seed: u64) {
+        fn behaves_like_a_map(steps in proptest::collection::vec((0u8..3, 0u32..40, 0u64..3), 0..300), seed: u64) {
             let mut table = Table::<V4>::default();
             let mut model = BTreeMap::new();
             let mut now_s = 0;
             for (step, number, wait) in steps {
-                now_s += wait * STAMP_UNIT_S;
-                let now = Stamp::at(now_s);
+                now_s += wait;
+                let now = clock().stamp(now_s);
                 match step {
                     0 => {
                         let fresh = model.insert(number, now_s).is_none();
@@ -365,11 +395,10 @@ mod tests {
                     }
                     1 => prop_assert_eq!(table.remove(&key(number), seed), model.remove(&number).is_some()),
                     _ => {
-                        let timeout_s = 20 * STAMP_UNIT_S;
                         let mut gone = 0;
-                        table.expire(now, timeout_s, seed, |_| gone += 1);
+                        table.expire(clock(), now, seed, |_| gone += 1);
                         let before = model.len();
-                        model.retain(|_, then_s| now_s - *then_s <= timeout_s);
+                        model.retain(|_, then_s| now_s - *then_s <= u64::from(TIMEOUT_S));
                         prop_assert_eq!(gone, before - model.len());
                     }
                 }

@@ -14,12 +14,15 @@ use shoal_protocol::tracker::{Event, SwarmCounts};
 
 use crate::config::Limits;
 use crate::random::{Xorshift, fold};
-use crate::table::Stamp;
+use crate::table::{Clock, Stamp};
 use crate::tally::Tally;
 use swarm::{Moved, Swarm};
 
-/// Slots that one call looks at for peers to forget.
-const EXPIRE_SLICE_SLOTS: usize = 32_768;
+/// Slots that are looked at for peers to forget, for each second that passed; more if there are very many, so that
+/// all are looked at within [`EXPIRE_PASS_S`].
+const EXPIRE_SLOTS_PER_S: usize = 32_768;
+/// Seconds in which every slot is looked at: less than the shortest timeout.
+const EXPIRE_PASS_S: usize = 32;
 
 /// All swarms of a tracker.
 #[derive(Debug)]
@@ -31,9 +34,14 @@ pub struct Swarms {
     by_address: Tally,
     limits: Limits,
     peer_timeout_s: u32,
+    clock: Clock,
+    /// Slots of all swarms when the last pass over them ended.
+    slots: usize,
+    /// Slots seen in this pass.
+    slots_seen: usize,
     /// The next swarm to look at for peers to forget.
     cursor: usize,
-    next_expiry_s: u64,
+    expired_s: u64,
     seed: u64,
 }
 
@@ -143,8 +151,11 @@ impl Swarms {
             by_address: Tally::new(limits.max_peers, !seed),
             limits,
             peer_timeout_s,
+            clock: Clock::new(peer_timeout_s),
+            slots: 0,
+            slots_seen: 0,
             cursor: 0,
-            next_expiry_s: 0,
+            expired_s: 0,
             seed,
         }
     }
@@ -212,31 +223,35 @@ impl Swarms {
         true
     }
 
-    /// Does a slice of forgetting if it is time. [`Swarms::announce`] calls it.
+    /// Forgets peers that were silent too long, a slice of them for each second since the last call.
+    /// [`Swarms::announce`] calls it.
     pub fn expire(&mut self, now_s: u64) {
-        if now_s < self.next_expiry_s {
+        let passed_s = usize::try_from(now_s.saturating_sub(self.expired_s)).unwrap_or(usize::MAX);
+        if passed_s == 0 {
             return;
         }
-        self.next_expiry_s = now_s + 1;
-        let now = Stamp::at(now_s);
-        let timeout_s = u64::from(self.peer_timeout_s);
-        let mut slots = 0;
+        self.expired_s = now_s;
+        if passed_s as u64 > u64::from(self.peer_timeout_s) {
+            // Every announce passes here: whoever is in was heard before that, and is overdue. Stamps may have gone
+            // around meanwhile, so that they would not show it.
+            self.clear();
+            return;
+        }
+        let per_s = EXPIRE_SLOTS_PER_S.max(self.slots / EXPIRE_PASS_S);
+        let mut budget = per_s.saturating_mul(passed_s);
+        let now = self.clock.stamp(now_s);
         // Each swarm once at most; a swarm that is dropped is replaced by the last one.
         for _ in 0..self.swarms.len() {
-            if slots >= EXPIRE_SLICE_SLOTS || self.swarms.is_empty() {
+            if budget == 0 {
                 break;
             }
-            let at = self.cursor % self.swarms.len();
-            let swarm = &mut self.swarms[at];
-            let by_address = &mut self.by_address;
-            slots += 8 + swarm.capacity();
-            self.peers -= swarm.expire(now, timeout_s, self.seed, |ip| by_address.take(ip));
-            if swarm.len() == 0 && swarm.idle_s(now) > timeout_s {
-                self.drop_at(at);
-                self.cursor = at;
-            } else {
-                self.cursor = at + 1;
+            if self.cursor >= self.swarms.len() {
+                self.cursor = 0;
+                self.slots = std::mem::take(&mut self.slots_seen);
             }
+            let slots = self.expire_at_cursor(now);
+            self.slots_seen += slots;
+            budget = budget.saturating_sub(slots);
         }
     }
 
@@ -264,7 +279,7 @@ impl Swarms {
             None if self.swarms.len() >= self.limits.max_torrents => {
                 return Place::Full(Full::Torrents);
             }
-            None => self.found(ask.infohash),
+            None => self.found(ask.infohash, self.clock.stamp(now_s)),
         };
         let swarm = &mut self.swarms[at];
         if !swarm.contains(addr, self.seed) {
@@ -282,7 +297,13 @@ impl Swarms {
                 return Place::Full(full);
             }
         }
-        match swarm.insert(addr, ask.role, ask.event, Stamp::at(now_s), self.seed) {
+        match swarm.insert(
+            addr,
+            ask.role,
+            ask.event,
+            self.clock.stamp(now_s),
+            self.seed,
+        ) {
             Moved::Entered => {
                 self.peers += 1;
                 self.by_address.add(addr.ip());
@@ -310,9 +331,35 @@ impl Swarms {
         }
     }
 
-    fn found(&mut self, infohash: InfoHash) -> usize {
+    fn clear(&mut self) {
+        self.index = HashMap::with_hasher(Keyed(self.seed));
+        self.swarms = Vec::new();
+        self.by_address.clear();
+        self.peers = 0;
+        self.slots_seen = 0;
+        self.cursor = 0;
+    }
+
+    /// Looks at one swarm and moves on. How many slots that were, with something for the swarm itself.
+    fn expire_at_cursor(&mut self, now: Stamp) -> usize {
+        let at = self.cursor;
+        let Some(swarm) = self.swarms.get_mut(at) else {
+            return 0;
+        };
+        let by_address = &mut self.by_address;
+        let slots = 8 + swarm.capacity();
+        self.peers -= swarm.expire(self.clock, now, self.seed, |ip| by_address.take(ip));
+        if swarm.is_over(self.clock, now) {
+            self.drop_at(at);
+        } else {
+            self.cursor += 1;
+        }
+        slots
+    }
+
+    fn found(&mut self, infohash: InfoHash, now: Stamp) -> usize {
         let at = self.swarms.len();
-        self.swarms.push(Swarm::new(infohash));
+        self.swarms.push(Swarm::new(infohash, now));
         self.index
             .insert(infohash, u32::try_from(at).unwrap_or(u32::MAX));
         at

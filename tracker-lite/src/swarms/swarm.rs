@@ -7,7 +7,7 @@ use shoal_protocol::tracker::{Event, SwarmCounts, compact};
 
 use super::{Peers, Role, Totals, Wants};
 use crate::random::Xorshift;
-use crate::table::{Inserted, Slot, Stamp, Table, V4, V6};
+use crate::table::{Clock, Inserted, Slot, Stamp, Table, V4, V6};
 
 #[derive(Debug)]
 pub(super) struct Swarm {
@@ -33,11 +33,11 @@ pub(super) enum Moved {
 }
 
 impl Swarm {
-    pub(super) fn new(infohash: InfoHash) -> Self {
+    pub(super) fn new(infohash: InfoHash, now: Stamp) -> Self {
         Self {
             infohash,
             completed: 0,
-            heard: Stamp::at(0),
+            heard: now,
             v4: Family::default(),
             v6: None,
         }
@@ -55,9 +55,9 @@ impl Swarm {
         self.v4.capacity() + self.v6.as_ref().map_or(0, |v6| v6.capacity())
     }
 
-    /// Seconds since the last announce.
-    pub(super) fn idle_s(&self, now: Stamp) -> u64 {
-        self.heard.age_s(now)
+    /// Whether it has no peers and was not heard of for a timeout.
+    pub(super) fn is_over(&self, clock: Clock, now: Stamp) -> bool {
+        self.len() == 0 && clock.is_overdue(self.heard, now)
     }
 
     pub(super) fn counts(&self) -> SwarmCounts {
@@ -128,16 +128,15 @@ impl Swarm {
     /// Forgets who was silent too long. How many that were.
     pub(super) fn expire(
         &mut self,
+        clock: Clock,
         now: Stamp,
-        timeout_s: u64,
         seed: u64,
         mut gone: impl FnMut(IpAddr),
     ) -> usize {
         let before = self.len();
-        self.v4
-            .expire(now, timeout_s, seed, |slot| gone(ip_v4(slot)));
+        self.v4.expire(clock, now, seed, |slot| gone(ip_v4(slot)));
         if let Some(v6) = &mut self.v6 {
-            v6.expire(now, timeout_s, seed, |slot| gone(ip_v6(slot)));
+            v6.expire(clock, now, seed, |slot| gone(ip_v6(slot)));
             if v6.len() == 0 {
                 self.v6 = None;
             }
@@ -216,9 +215,9 @@ impl<const N: usize> Family<N> {
         self.leeches.remove(slot, seed) || self.seeds.remove(slot, seed)
     }
 
-    fn expire(&mut self, now: Stamp, timeout_s: u64, seed: u64, mut gone: impl FnMut(&Slot<N>)) {
-        self.seeds.expire(now, timeout_s, seed, &mut gone);
-        self.leeches.expire(now, timeout_s, seed, &mut gone);
+    fn expire(&mut self, clock: Clock, now: Stamp, seed: u64, mut gone: impl FnMut(&Slot<N>)) {
+        self.seeds.expire(clock, now, seed, &mut gone);
+        self.leeches.expire(clock, now, seed, &mut gone);
     }
 
     /// Seeds take up to half of the places, more where leeches are few: one seed among a thousand leeches would
@@ -267,7 +266,7 @@ fn in_v6(addr: &SocketAddr) -> Option<SocketAddrV6> {
 fn slot_v4(addr: SocketAddrV4) -> Slot<V4> {
     let [a, b, c, d] = addr.ip().octets();
     let [high, low] = addr.port().to_be_bytes();
-    [a, b, c, d, high, low, 0, 0]
+    [a, b, c, d, high, low, 0]
 }
 
 fn slot_v6(addr: SocketAddrV6) -> Slot<V6> {

@@ -2,7 +2,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::table::STAMP_UNIT_S;
 use proptest::prelude::*;
 use shoal_protocol::tracker::compact;
 
@@ -171,10 +170,27 @@ fn who_stops_or_falls_silent_is_forgotten() {
         ..ask("10.0.0.1:1", Role::Leech)
     };
     assert_eq!(world.announce(&stopped).counts.leeches, 1);
-    world.now_s += u64::from(TIMEOUT_S) + 2 * STAMP_UNIT_S;
+    world.now_s += u64::from(TIMEOUT_S) * 11 / 10;
     world.swarms.expire(world.now_s);
     assert_eq!(world.swarms.totals(), Totals::default());
     assert_eq!(world.swarms.peers(), 0);
+}
+
+#[test]
+fn a_long_quiet_brings_nobody_back() {
+    // Stamps go around; whatever time passes without a call, the silent are gone with the next one.
+    for quiet_s in [1200, 1530, 1600, 3000, 100_000] {
+        let mut world = World::new(Limits::default());
+        for number in 0..2000 {
+            world.announce(&ask(
+                &format!("10.0.{}.{}:1", number / 250, number % 250),
+                Role::Leech,
+            ));
+        }
+        world.now_s += quiet_s;
+        let counts = world.announce(&ask("10.1.0.1:1", Role::Leech)).counts;
+        assert_eq!(counts.leeches, 1, "after {quiet_s} s");
+    }
 }
 
 #[test]

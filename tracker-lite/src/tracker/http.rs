@@ -110,7 +110,7 @@ impl Tracker {
             numwant: wanted.min(self.config.numwant_max),
             claimed: query.claimed,
         };
-        match self.announce(&announce, &mut scratch.peers) {
+        match self.announce(self.now_s(), &announce, &mut scratch.peers) {
             Ok(granted) => AnnounceReply {
                 counts: granted.counts,
                 interval_s: granted.interval_s,

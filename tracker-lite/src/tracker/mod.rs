@@ -155,8 +155,12 @@ impl Tracker {
         self.metrics.render(&totals)
     }
 
-    fn announce(&self, announce: &Announce<'_>, peers: &mut Peers) -> Result<Granted, Refusal> {
-        let now_s = self.now_s();
+    fn announce(
+        &self,
+        now_s: u64,
+        announce: &Announce<'_>,
+        peers: &mut Peers,
+    ) -> Result<Granted, Refusal> {
         self.check_pace(now_s, announce.client)?;
         self.check_torrent(&announce.infohash, announce.token)?;
         let (addr, second) = self.addresses(announce);

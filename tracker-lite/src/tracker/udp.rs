@@ -23,6 +23,7 @@ impl Tracker {
         scratch: &'s mut Scratch,
     ) -> Option<&'s [u8]> {
         scratch.body.clear();
+        let now_s = self.now_s();
         let client = from.ip().to_canonical();
         let Ok(request) = Request::parse(packet) else {
             self.metrics.udp_garbage.add();
@@ -31,7 +32,7 @@ impl Tracker {
         match request {
             Request::Connect { transaction } => {
                 self.metrics.udp_connects.add();
-                let connection = self.connection_ids.issue(self.now_s(), client);
+                let connection = self.connection_ids.issue(now_s, client);
                 Response::Connect {
                     transaction,
                     connection,
@@ -44,29 +45,26 @@ impl Tracker {
                 announce,
                 url,
             } => {
-                self.check_connection(connection, client)?;
+                self.check_connection(now_s, connection, client)?;
                 self.metrics.udp_announces.add();
-                self.udp_announce(transaction, &announce, &url, client, scratch);
+                self.udp_announce(now_s, transaction, &announce, &url, client, scratch);
             }
             Request::Scrape {
                 connection,
                 transaction,
                 infohashes,
             } => {
-                self.check_connection(connection, client)?;
+                self.check_connection(now_s, connection, client)?;
                 self.metrics.udp_scrapes.add();
-                self.check_pace(self.now_s(), client).ok()?;
+                self.check_pace(now_s, client).ok()?;
                 self.udp_scrape(transaction, &infohashes, scratch);
             }
         }
         Some(&scratch.body)
     }
 
-    fn check_connection(&self, connection: u64, client: IpAddr) -> Option<()> {
-        if self
-            .connection_ids
-            .is_valid(self.now_s(), client, connection)
-        {
+    fn check_connection(&self, now_s: u64, connection: u64, client: IpAddr) -> Option<()> {
+        if self.connection_ids.is_valid(now_s, client, connection) {
             return Some(());
         }
         self.metrics.udp_unproven.add();
@@ -75,6 +73,7 @@ impl Tracker {
 
     fn udp_announce(
         &self,
+        now_s: u64,
         transaction: u32,
         announce: &udp::Announce,
         url: &UrlData<'_>,
@@ -91,6 +90,7 @@ impl Tracker {
         };
         let wanted = announce.numwant.unwrap_or(self.config.numwant_default);
         let granted = self.announce(
+            now_s,
             &Announce {
                 infohash: announce.infohash,
                 token,

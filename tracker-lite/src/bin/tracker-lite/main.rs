@@ -2,25 +2,29 @@
 
 mod args;
 mod report;
+mod signals;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc;
 
-use clap::Parser;
-use tokio::sync::mpsc;
+use shoal_protocol::id::InfoHash;
 use tracker_lite::{
-    AllowList, AllowListError, Everybody, NoRandomness, Open, Server, Serves, Stop, Tracker,
-    bind_tcp, bind_udp,
+    AllowList, AllowListError, Everybody, NoRandomness, Open, Server, Serves, Stop, Torrents,
+    Tracker, bind_tcp, bind_udp,
 };
 
-use args::{Args, Udp};
+use args::{Args, Asked, HELP, Tracks, Udp};
 use report::{Form, Report};
+use signals::{Signal, Signals};
 
 /// The port that trackers have by custom.
 const DEFAULT_PORT: u16 = 6969;
+/// How a wrong command line ends, as by custom.
+const EXIT_USAGE: u8 = 2;
 
 /// Why the program ends. Each sentence says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,43 +52,55 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let form = if args.json { Form::Json } else { Form::Text };
-    match run(&args, form) {
+    let args = match Asked::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Asked::Version) => {
+            println!("tracker-lite {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Asked::Run(args)) => args,
+        Err(error) => {
+            eprintln!("tracker-lite: {error}; see tracker-lite --help");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            match form {
-                Form::Text => eprintln!("tracker-lite: {failure}"),
-                Form::Json => eprintln!(
-                    "{}",
-                    serde_json::json!({"type": "error", "message": failure.to_string()})
-                ),
-            }
+            args.form.write(&Report::Error {
+                message: failure.to_string(),
+            });
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: &Args, form: Form) -> Result<(), Failure> {
-    let list = match &args.allow {
-        Some(path) => {
-            let list = AllowList::default();
-            let torrents = load(&list, path)?.0;
+fn run(args: &Args) -> Result<(), Failure> {
+    let form = args.form;
+    let mut list = None;
+    let torrents: Arc<dyn Torrents> = match &args.tracks {
+        Tracks::Listed(path) => {
+            let read = Arc::new(AllowList::default());
+            let torrents = load(&read, path)?.0;
             form.write(&Report::Loaded { torrents });
-            Some(Arc::new(list))
+            list = Some((read.clone(), path.as_path()));
+            read
         }
-        None => None,
+        Tracks::Anything => Arc::new(Open),
     };
-    let torrents: Arc<dyn tracker_lite::Torrents> = match &list {
-        Some(list) => list.clone(),
-        None => Arc::new(Open),
-    };
-    let tracker = Arc::new(Tracker::new(args.config(), torrents, Arc::new(Everybody))?);
-    let servers = open_sockets(args, form, &tracker)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    runtime.block_on(serve(args, form, &tracker, list.as_deref(), servers))?;
+    let config = args.config.clone();
+    let tracker = Arc::new(Tracker::new(config, torrents, Arc::new(Everybody))?);
+    // Before the first line says that it listens, so that a signal after it is heard.
+    let signals = Signals::new()?;
+    let servers = open_sockets(args, &tracker)?;
+    serve(signals, servers, || {
+        if let Some((list, path)) = &list {
+            reload(form, &tracker, list, path);
+        }
+    })?;
     let metrics = tracker.metrics();
     form.write(&Report::Stopped {
         announces: metrics.http_announces.value() + metrics.udp_announces.value(),
@@ -94,89 +110,73 @@ fn run(args: &Args, form: Form) -> Result<(), Failure> {
 }
 
 /// One server for HTTP and one for UDP, so that a flood of packets does not keep connections waiting.
-fn open_sockets(args: &Args, form: Form, tracker: &Arc<Tracker>) -> Result<Vec<Server>, Failure> {
+fn open_sockets(args: &Args, tracker: &Arc<Tracker>) -> Result<Vec<Server>, Failure> {
     let mut http = Server::new(tracker.clone())?;
     let mut udp = Server::new(tracker.clone())?;
+    let listening = |protocol, address| {
+        args.form.write(&Report::Listening { protocol, address });
+    };
     let mut opened = Vec::new();
     for address in http_addresses(args) {
         let listener = match bind_tcp(address) {
             Err(source) if passes_over(args, &source, address) => {
                 let message = format!("no IPv6 here: {source}");
-                form.write(&Report::Warning { message });
+                args.form.write(&Report::Warning { message });
                 continue;
             }
             bound => bound.map_err(|source| bind_failure("http", address, source))?,
         };
-        opened.push(listener.local_addr()?);
-        form.write(&Report::Listening {
-            protocol: "http",
-            address: listener.local_addr()?,
-        });
+        let address = listener.local_addr()?;
         http.add_http(listener, Serves::Tracker)?;
+        listening("http", address);
+        opened.push(address);
     }
     for address in udp_addresses(args, &opened) {
         let socket = bind_udp(address).map_err(|source| bind_failure("udp", address, source))?;
-        form.write(&Report::Listening {
-            protocol: "udp",
-            address: socket.local_addr()?,
-        });
+        let address = socket.local_addr()?;
         udp.add_udp(socket)?;
+        listening("udp", address);
     }
     if let Some(address) = args.metrics {
         let listener =
             bind_tcp(address).map_err(|source| bind_failure("metrics", address, source))?;
-        form.write(&Report::Listening {
-            protocol: "metrics",
-            address: listener.local_addr()?,
-        });
+        let address = listener.local_addr()?;
         http.add_http(listener, Serves::Metrics)?;
+        listening("metrics", address);
     }
     Ok(vec![http, udp])
 }
 
 /// Runs the servers until a signal or a failure.
-async fn serve(
-    args: &Args,
-    form: Form,
-    tracker: &Tracker,
-    list: Option<&AllowList>,
-    servers: Vec<Server>,
-) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
-    let (ended, mut endings) = mpsc::unbounded_channel();
+fn serve(mut signals: Signals, servers: Vec<Server>, reload: impl Fn()) -> Result<(), Failure> {
+    let (ended, endings) = mpsc::channel();
     let mut threads = Vec::new();
     for server in servers {
-        let ended = ended.clone();
+        let (ended, end_signals) = (ended.clone(), signals.closer());
         let stop = server.stop_handle();
         let thread = std::thread::Builder::new()
             .name("server".into())
             .spawn(move || {
-                // The receiver is gone when the program ends anyway.
+                // The receiver is gone only when the program ends anyway.
                 let _ = ended.send(server.run());
+                end_signals();
             })?;
         threads.push((stop, thread));
     }
-    let result = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Stop => break Ok(()),
-                Signal::Reload => reload(args, form, tracker, list),
-            },
-            Some(Err(error)) = endings.recv() => break Err(Failure::Server(error)),
-        }
-    };
+    while let Some(Signal::Reload) = signals.wait() {
+        reload();
+    }
     threads.iter().map(|(stop, _)| stop).for_each(Stop::stop);
     for (_, thread) in threads {
         let _ = thread.join();
     }
-    result
+    drop(ended);
+    let result: io::Result<()> = endings.iter().collect();
+    result.map_err(Failure::Server)
 }
 
 /// A list that cannot be read leaves the old one in force.
-fn reload(args: &Args, form: Form, tracker: &Tracker, list: Option<&AllowList>) {
-    let (Some(list), Some(path)) = (list, &args.allow) else {
-        return;
-    };
+fn reload(form: Form, tracker: &Tracker, list: &AllowList, path: &Path) {
     match load(list, path) {
         Ok((torrents, gone)) => {
             for infohash in gone {
@@ -190,10 +190,7 @@ fn reload(args: &Args, form: Form, tracker: &Tracker, list: Option<&AllowList>) 
     }
 }
 
-fn load(
-    list: &AllowList,
-    path: &Path,
-) -> Result<(usize, Vec<shoal_protocol::id::InfoHash>), Failure> {
+fn load(list: &AllowList, path: &Path) -> Result<(usize, Vec<InfoHash>), Failure> {
     let text = std::fs::read_to_string(path).map_err(|source| Failure::ReadList {
         path: path.to_owned(),
         source,
@@ -219,7 +216,7 @@ fn udp_addresses(args: &Args, http: &[SocketAddr]) -> Vec<SocketAddr> {
     args.udp
         .iter()
         .filter_map(|udp| match udp {
-            Udp::None => None,
+            Udp::Nowhere => None,
             Udp::At(address) => Some(*address),
         })
         .collect()
@@ -244,53 +241,5 @@ fn bind_failure(protocol: &'static str, address: SocketAddr, source: io::Error) 
         address,
         source,
         advice,
-    }
-}
-
-enum Signal {
-    Stop,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has SIGHUP"))]
-    Reload,
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.hang_up.recv() => Signal::Reload,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        let _ = tokio::signal::ctrl_c().await;
-        Signal::Stop
     }
 }
