@@ -79,139 +79,122 @@ impl Metrics {
 
     /// The exposition text: content type `text/plain; version=0.0.4`.
     pub fn render(&self, totals: &Totals) -> String {
-        let mut page = Page(String::new());
-        page.family(
+        let mut page = String::new();
+        self.render_requests(&mut page);
+        self.render_connections(&mut page);
+        render_swarms(totals, &mut page);
+        page
+    }
+
+    fn render_requests(&self, page: &mut String) {
+        let requests = [
+            (r#"{protocol="http",kind="announce"}"#, &self.http_announces),
+            (r#"{protocol="http",kind="scrape"}"#, &self.http_scrapes),
+            (r#"{protocol="udp",kind="connect"}"#, &self.udp_connects),
+            (r#"{protocol="udp",kind="announce"}"#, &self.udp_announces),
+            (r#"{protocol="udp",kind="scrape"}"#, &self.udp_scrapes),
+        ];
+        counters(
+            page,
             "tracker_requests_total",
-            "counter",
             "Requests, answered or refused.",
+            &requests,
         );
-        page.line(
-            "tracker_requests_total{protocol=\"http\",kind=\"announce\"}",
-            self.http_announces.value(),
-        );
-        page.line(
-            "tracker_requests_total{protocol=\"http\",kind=\"scrape\"}",
-            self.http_scrapes.value(),
-        );
-        page.line(
-            "tracker_requests_total{protocol=\"udp\",kind=\"connect\"}",
-            self.udp_connects.value(),
-        );
-        page.line(
-            "tracker_requests_total{protocol=\"udp\",kind=\"announce\"}",
-            self.udp_announces.value(),
-        );
-        page.line(
-            "tracker_requests_total{protocol=\"udp\",kind=\"scrape\"}",
-            self.udp_scrapes.value(),
-        );
-        page.family(
+        let refused = [
+            (r#"{reason="unknown"}"#, &self.refused_unknown),
+            (r#"{reason="gone"}"#, &self.refused_gone),
+            (r#"{reason="admission"}"#, &self.refused_admission),
+            (r#"{reason="pace"}"#, &self.refused_pace),
+            (r#"{reason="malformed"}"#, &self.refused_malformed),
+        ];
+        counters(
+            page,
             "tracker_refused_total",
-            "counter",
             "Requests that were refused.",
+            &refused,
         );
-        page.line(
-            "tracker_refused_total{reason=\"unknown\"}",
-            self.refused_unknown.value(),
-        );
-        page.line(
-            "tracker_refused_total{reason=\"gone\"}",
-            self.refused_gone.value(),
-        );
-        page.line(
-            "tracker_refused_total{reason=\"admission\"}",
-            self.refused_admission.value(),
-        );
-        page.line(
-            "tracker_refused_total{reason=\"pace\"}",
-            self.refused_pace.value(),
-        );
-        page.line(
-            "tracker_refused_total{reason=\"malformed\"}",
-            self.refused_malformed.value(),
-        );
-        page.family(
+        let full = [
+            (r#"{limit="torrents"}"#, &self.full_torrents),
+            (r#"{limit="peers"}"#, &self.full_peers),
+            (r#"{limit="torrent"}"#, &self.full_torrent),
+            (r#"{limit="address"}"#, &self.full_address),
+        ];
+        counters(
+            page,
             "tracker_full_total",
-            "counter",
             "Peers that got no place because of a limit.",
+            &full,
         );
-        page.line(
-            "tracker_full_total{limit=\"torrents\"}",
-            self.full_torrents.value(),
-        );
-        page.line(
-            "tracker_full_total{limit=\"peers\"}",
-            self.full_peers.value(),
-        );
-        page.line(
-            "tracker_full_total{limit=\"torrent\"}",
-            self.full_torrent.value(),
-        );
-        page.line(
-            "tracker_full_total{limit=\"address\"}",
-            self.full_address.value(),
-        );
-        page.family(
+        let dropped = [
+            (r#"{reason="garbage"}"#, &self.udp_garbage),
+            (r#"{reason="unproven"}"#, &self.udp_unproven),
+        ];
+        counters(
+            page,
             "tracker_udp_dropped_total",
-            "counter",
             "Packets dropped without an answer.",
+            &dropped,
         );
-        page.line(
-            "tracker_udp_dropped_total{reason=\"garbage\"}",
-            self.udp_garbage.value(),
-        );
-        page.line(
-            "tracker_udp_dropped_total{reason=\"unproven\"}",
-            self.udp_unproven.value(),
-        );
-        page.family(
+    }
+
+    fn render_connections(&self, page: &mut String) {
+        let waiting = [("", self.connections.value())];
+        gauges(
+            page,
             "tracker_http_connections",
-            "gauge",
             "Connections that wait for a request.",
+            &waiting,
         );
-        page.line("tracker_http_connections", self.connections.value());
-        page.family(
+        let refused = [("", &self.connections_refused)];
+        let help = "Connections closed because of a limit.";
+        counters(
+            page,
             "tracker_http_connections_refused_total",
-            "counter",
-            "Connections closed because of a limit.",
+            help,
+            &refused,
         );
-        page.line(
-            "tracker_http_connections_refused_total",
-            self.connections_refused.value(),
-        );
-        page.family("tracker_torrents", "gauge", "Torrents with peers.");
-        page.line("tracker_torrents", totals.torrents as u64);
-        page.family("tracker_peers", "gauge", "Peers.");
-        page.line(
-            "tracker_peers{family=\"ipv4\",role=\"seed\"}",
-            totals.seeds_v4 as u64,
-        );
-        page.line(
-            "tracker_peers{family=\"ipv4\",role=\"leech\"}",
-            totals.leeches_v4 as u64,
-        );
-        page.line(
-            "tracker_peers{family=\"ipv6\",role=\"seed\"}",
-            totals.seeds_v6 as u64,
-        );
-        page.line(
-            "tracker_peers{family=\"ipv6\",role=\"leech\"}",
-            totals.leeches_v6 as u64,
-        );
-        page.0
     }
 }
 
-struct Page(String);
+fn render_swarms(totals: &Totals, page: &mut String) {
+    let torrents = [("", totals.torrents as u64)];
+    gauges(page, "tracker_torrents", "Torrents with peers.", &torrents);
+    let peers = [
+        (r#"{family="ipv4",role="seed"}"#, totals.seeds_v4 as u64),
+        (r#"{family="ipv4",role="leech"}"#, totals.leeches_v4 as u64),
+        (r#"{family="ipv6",role="seed"}"#, totals.seeds_v6 as u64),
+        (r#"{family="ipv6",role="leech"}"#, totals.leeches_v6 as u64),
+    ];
+    gauges(page, "tracker_peers", "Peers.", &peers);
+}
 
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
+fn counters(page: &mut String, name: &str, help: &str, samples: &[(&str, &Counter)]) {
+    family(
+        page,
+        name,
+        "counter",
+        help,
+        samples
+            .iter()
+            .map(|(labels, counter)| (*labels, counter.value())),
+    );
+}
 
-    fn line(&mut self, name: &str, value: u64) {
-        let _ = writeln!(self.0, "{name} {value}");
+fn gauges(page: &mut String, name: &str, help: &str, samples: &[(&str, u64)]) {
+    family(page, name, "gauge", help, samples.iter().copied());
+}
+
+fn family<'a>(
+    page: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    samples: impl Iterator<Item = (&'a str, u64)>,
+) {
+    // Writing to a string does not fail.
+    let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in samples {
+        let _ = writeln!(page, "{name}{labels} {value}");
     }
 }
 
