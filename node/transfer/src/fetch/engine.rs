@@ -1,23 +1,23 @@
 //! One `get`: finds out what the link contains, runs its sources until everything is there, and
 //! finishes.
 
-use super::error::{GetError, Tried};
+use super::error::GetError;
 use super::iroh::Dialer;
 use super::marks::Added;
 use super::meta::{Finder, Found};
 use super::progress::{Event, Phase, Progress, WayState};
 use super::queue::{End, Queue, Twins};
+use super::roll::Roll;
 use super::source::{self, SourceError};
 use super::staging::{Enter, Staging, folder_name, known_taker};
 use super::target::{Target, look};
 use super::torrent::Joiner;
 use super::{Fetched, GetRequest, Options, Outcome, Way, finish, watch};
-use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
 use shoal_protocol::link::Link;
 use shoal_protocol::metainfo::Info;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -45,11 +45,12 @@ pub(crate) struct Engine {
     pub(crate) news: Notify,
     /// Threads that write.
     pub(crate) blocking: TaskTracker,
+    /// How all sources are.
+    pub(crate) roll: Roll,
     progress: Arc<dyn Progress>,
     twins: Twins,
     settle: Mutex<Option<mpsc::UnboundedSender<Job>>>,
     failure: Mutex<Option<GetError>>,
-    sources: Mutex<Vec<Status>>,
     swarming: AtomicBool,
     /// Jobs that are not done.
     settling: AtomicUsize,
@@ -76,21 +77,6 @@ impl Drop for Ending {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
     }
-}
-
-/// How a source is.
-#[derive(Debug)]
-struct Status {
-    way: Way,
-    address: String,
-    state: Standing,
-}
-
-#[derive(Debug)]
-enum Standing {
-    Trying,
-    Up,
-    Failed(SourceError),
 }
 
 /// Runs one `get` until it ends or is cancelled.
@@ -249,7 +235,7 @@ impl Engine {
             twins,
             settle: Mutex::new(Some(settle)),
             failure: Mutex::new(None),
-            sources: Mutex::new(Vec::new()),
+            roll: Roll::default(),
             swarming: AtomicBool::new(false),
             settling: AtomicUsize::new(0),
         };
@@ -272,7 +258,7 @@ impl Engine {
         });
         let mut sources = JoinSet::new();
         for (address, channel) in found.sources {
-            let source = self.add_source(address.way(), address.text());
+            let source = self.roll.add(address.way(), address.text());
             sources.spawn(source::run(self.clone(), source, address, channel));
         }
         let joiner = found
@@ -345,50 +331,30 @@ impl Engine {
         self.news.notify_one();
     }
 
-    /// A source was added; its number.
-    pub(crate) fn add_source(&self, way: Way, address: String) -> usize {
-        let mut sources = self.sources();
-        sources.push(Status {
-            way,
-            address,
-            state: Standing::Trying,
-        });
-        sources.len() - 1
-    }
-
-    /// News of a source.
-    pub(crate) fn source_state(&self, source: usize, state: WayState) {
-        let mut sources = self.sources();
-        let Some(status) = sources.get_mut(source) else {
-            return;
-        };
-        if state == WayState::Up {
-            status.state = Standing::Up;
-        }
-        let event = Event::Way {
-            way: status.way,
-            address: status.address.clone(),
-            state,
-        };
-        drop(sources);
-        self.progress.event(event);
+    /// A source works.
+    pub(crate) fn source_up(&self, source: usize) {
+        self.tell(self.roll.up(source), WayState::Up);
     }
 
     /// A source failed.
     pub(crate) fn source_failed(&self, source: usize, error: &SourceError) {
-        if let Some(status) = self.sources().get_mut(source) {
-            status.state = Standing::Failed(error.clone());
-        }
         let why = error.to_string();
-        self.source_state(
-            source,
-            if error.is_final() {
-                WayState::Dropped { why }
-            } else {
-                WayState::Down { why }
-            },
-        );
+        let state = match error.is_final() {
+            true => WayState::Dropped { why },
+            false => WayState::Down { why },
+        };
+        self.tell(self.roll.failed(source, error.clone()), state);
         self.news.notify_one();
+    }
+
+    fn tell(&self, source: Option<(Way, String)>, state: WayState) {
+        if let Some((way, address)) = source {
+            self.progress.event(Event::Way {
+                way,
+                address,
+                state,
+            });
+        }
     }
 
     /// A torrent works from the front: the others shall come from the back.
@@ -417,79 +383,12 @@ impl Engine {
         self.settling.load(Ordering::Acquire) > 0
     }
 
-    /// Whether the node that made the link refuses for good.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.sources().iter().any(|status| match &status.state {
-            Standing::Failed(error) => matches!(error, SourceError::Refused(_)) && error.is_final(),
-            _ => false,
-        })
-    }
-
     /// The failure of this machine, once.
     pub(crate) fn failure(&self) -> Option<GetError> {
         self.failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
-    }
-
-    /// What ends it all when every source is of no use any more.
-    pub(crate) fn all_dropped(&self) -> Option<GetError> {
-        let sources = self.sources();
-        let dropped =
-            |status: &Status| matches!(&status.state, Standing::Failed(error) if error.is_final());
-        if !sources.iter().all(dropped) {
-            return None;
-        }
-        drop(sources);
-        Some(self.verdict())
-    }
-
-    /// What the failures of all sources mean together.
-    pub(crate) fn verdict(&self) -> GetError {
-        let sources = self.sources();
-        if sources.is_empty() {
-            return GetError::BadLink("it offers none of the ways that may be used".into());
-        }
-        let errors = || {
-            sources.iter().filter_map(|status| match &status.state {
-                Standing::Failed(error) => Some(error),
-                _ => None,
-            })
-        };
-        let refusal = errors().find_map(|error| match error {
-            SourceError::Refused(refusal) if *refusal != Refusal::Unknown || sources.len() == 1 => {
-                Some(*refusal)
-            }
-            _ => None,
-        });
-        if let Some(refusal) = refusal {
-            return GetError::Refused(refusal);
-        }
-        if let Some(why) = errors().find_map(|error| match error {
-            SourceError::Lied(why) => Some(why.clone()),
-            _ => None,
-        }) {
-            return GetError::Verification(why);
-        }
-        let tried = sources.iter().map(
-            |Status {
-                 way,
-                 address,
-                 state,
-             }| Tried {
-                way: *way,
-                address: address.clone(),
-                why: match state {
-                    Standing::Trying => "no answer".to_owned(),
-                    Standing::Up => "nothing arrives any more".to_owned(),
-                    Standing::Failed(error) => error.to_string(),
-                },
-            },
-        );
-        GetError::Unreachable {
-            tried: tried.collect(),
-        }
     }
 
     /// Tells how much is there.
@@ -537,10 +436,7 @@ impl Engine {
             self.added(file, Added::Completed);
             return Ok(());
         }
-        let direct = self
-            .sources()
-            .iter()
-            .any(|status| status.way != Way::Torrent);
+        let direct = self.roll.has_direct();
         let spec = self.staging.layout.spec(file);
         match spec {
             Some(spec) if direct => {
@@ -561,9 +457,5 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    fn sources(&self) -> MutexGuard<'_, Vec<Status>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,13 @@
 //! Finding out what a link contains: capability, content record and manifest from whoever answers
 //! first, or the metainfo of a torrent where nobody of ours does.
 
-use super::error::{GetError, Tried};
+use super::error::GetError;
 use super::http::{Now, Web, is_loopback};
 use super::iroh::{Dialer, IrohAddress};
 use super::lane::read_blob;
 use super::layout::Layout;
 use super::progress::{Event, Phase, Progress};
+use super::roll;
 use super::source::{Address, Channel, SourceError};
 use super::torrent::{Seed, Swarm};
 use super::{GetRequest, Way};
@@ -331,31 +332,15 @@ impl Finder<'_> {
         tried: Vec<(Way, String, SourceError)>,
         capability: Option<&Capability>,
     ) -> GetError {
-        if let Some(refusal) = tried.iter().find_map(|(_, _, error)| match error {
-            SourceError::Refused(refusal) => Some(*refusal),
-            _ => None,
-        }) {
-            return GetError::Refused(refusal);
-        }
-        if let Some(lie) = tried.iter().find_map(|(_, _, error)| match error {
-            SourceError::Lied(why) => Some(why.clone()),
-            _ => None,
-        }) {
-            return GetError::Verification(lie);
-        }
         let now_s = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_secs());
-        if capability.is_some_and(|capability| capability.expired(now_s)) {
-            return GetError::Refused(Refusal::Expired);
-        }
-        let tried = tried.into_iter().map(|(way, address, error)| Tried {
-            way,
-            address,
-            why: error.to_string(),
-        });
-        GetError::Unreachable {
-            tried: tried.collect(),
+        match roll::verdict(tried) {
+            // Nobody is there who could say so.
+            GetError::Unreachable { .. } if capability.is_some_and(|c| c.expired(now_s)) => {
+                GetError::Refused(Refusal::Expired)
+            }
+            other => other,
         }
     }
 }

@@ -19,6 +19,7 @@ mod progress;
 mod queue;
 pub mod quic;
 mod ranges;
+mod roll;
 mod source;
 mod staging;
 mod target;

@@ -227,7 +227,7 @@ impl Inner {
         };
         let ids = self.running.iter_mut().map(|(id, running)| (*id, running));
         let (id, running) = ids
-            .filter(|(_, r)| free(&r))
+            .filter(|(_, r)| free(r))
             .min_by_key(|(_, running)| running.since)?;
         let work = running.work.rest(marks)?;
         running.sources.push(source);

@@ -1,11 +1,11 @@
 //! A source: somebody who has the files and is reached by iroh or HTTP. Its lanes take work from the
 //! queue until all is done, and connect again when the connection breaks.
 
+use super::Way;
 use super::engine::Engine;
 use super::http::{Web, WebBody};
 use super::iroh::{IrohAddress, IrohBody, IrohChannel};
 use super::lane;
-use super::{Way, WayState};
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use shoal_protocol::hello::{Refusal, Welcome};
@@ -168,7 +168,7 @@ pub(crate) async fn run(
         let failed = match connected {
             Err(error) => error,
             Ok(channel) => {
-                engine.source_state(source, WayState::Up);
+                engine.source_up(source);
                 let before = engine.staging.marks.by_way(address.way());
                 let failed = work(&engine, source, &channel).await;
                 if engine.is_complete() {

@@ -110,7 +110,7 @@ impl Watch<'_> {
                 && (brought == 0 || left as f64 > rate * LONG.as_secs_f64())
         };
         if due && let Some(joiner) = self.joiner.take() {
-            let source = self.engine.add_source(Way::Torrent, joiner.text());
+            let source = self.engine.roll.add(Way::Torrent, joiner.text());
             sources.spawn(joiner.run(self.engine.clone(), source));
         }
     }
@@ -120,15 +120,15 @@ impl Watch<'_> {
             return None;
         }
         if self.joiner.is_none()
-            && let Some(error) = self.engine.all_dropped()
+            && let Some(error) = self.engine.roll.all_dropped()
         {
             return Some(error);
         }
         // Where the node refuses, others of the swarm may go on; they get a moment to show it.
-        let patience = match self.engine.is_refused() {
+        let patience = match self.engine.roll.is_refused() {
             true => self.engine.options.stall_timeout.min(REFUSED_PATIENCE),
             false => self.engine.options.stall_timeout,
         };
-        (self.last.1.elapsed() >= patience).then(|| self.engine.verdict())
+        (self.last.1.elapsed() >= patience).then(|| self.engine.roll.verdict())
     }
 }

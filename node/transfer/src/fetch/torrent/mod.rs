@@ -8,7 +8,7 @@ mod storage;
 use super::engine::Engine;
 use super::http::Web;
 use super::source::SourceError;
-use super::{Discovery, Options, WayState};
+use super::{Discovery, Options};
 use librqbit::{
     AddTorrent, AddTorrentOptions, AddTorrentResponse, DhtSessionConfig, ListenerMode,
     ListenerOptions, ManagedTorrent, Session, SessionOptions, TorrentStatsState,
@@ -304,7 +304,7 @@ async fn watch(engine: &Engine, source: usize, torrent: &ManagedTorrent) -> Sour
             .map_or(0, |live| live.snapshot.peer_stats.live);
         if peers > 0 && !told {
             told = true;
-            engine.source_state(source, WayState::Up);
+            engine.source_up(source);
         }
     }
 }
