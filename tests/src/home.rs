@@ -164,12 +164,12 @@ impl Home {
         Ok(running)
     }
 
-    /// `shoal get --json LINK -o INTO EXTRA...` to its end; a minute is the most.
+    /// `shoal get --json LINK -o INTO EXTRA...` to its end; two minutes are the most.
     pub fn get(&self, link: &str, into: &Path, extra: &[&str]) -> Result<Outcome> {
         let into = into.to_string_lossy();
         let mut args = vec!["get", "--json", link, "-o", &into];
         args.extend(extra);
-        self.run_within(&args, Deadline::secs(60))
+        self.run_within(&args, Deadline::secs(120))
     }
 
     /// One JSON answer of a command that prints one line.
