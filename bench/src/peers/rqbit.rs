@@ -8,7 +8,6 @@ use rustix::process::Signal;
 
 use super::{Pair, Peer, word_with};
 use crate::options::Options;
-use crate::payload::Kind;
 use crate::process::{Process, Usage};
 use crate::trial::Trial;
 
@@ -63,17 +62,12 @@ impl Peer for Rqbit {
         share.arg("share").arg(&trial.source);
         let mut sharer = Process::start(share, &trial.sharer)?;
         let magnet = sharer.line(trial.until, |line| word_with(line, "magnet:"))?;
-        // It puts the files of a folder into the output folder itself.
-        let output = match trial.kind {
-            Kind::File => trial.target.clone(),
-            Kind::Folder => trial.target.join(trial.kind.file_name()),
-        };
         let mut download = self.command(Trial::free_port()?);
         download
             .args(["download", "--exit-on-finish", "--disable-http-api"])
             .arg(format!("--initial-peers=127.0.0.1:{port}"))
             .arg("--output-folder")
-            .arg(&output)
+            .arg(&trial.target)
             .arg(&magnet);
         Ok(Pair {
             before: Usage::default(),

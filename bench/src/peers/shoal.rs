@@ -73,7 +73,7 @@ impl Shoal {
         let mut command = Command::new("perf");
         command
             .args(["record", "--quiet", "-F", "499", "-g", "-o"])
-            .arg(recording.with_extension(format!("{end}.perf")))
+            .arg(format!("{}-{end}.perf", recording.display()))
             .arg("--")
             .arg(&self.program);
         command
