@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Close code by which a taker says that it has everything.
 pub const CODE_DONE: u32 = 1;
@@ -17,6 +18,8 @@ pub const CODE_DONE: u32 = 1;
 pub const CODE_REFUSED: u32 = 2;
 
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A taker that takes nothing for so long gives its place to others.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 const MAX_STREAMS: usize = 32;
 
@@ -34,7 +37,7 @@ pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
         };
         let directory = directory.clone();
         tokio::spawn(async move {
-            match tokio::time::timeout(GREETING_TIMEOUT, incoming).await {
+            match timeout(GREETING_TIMEOUT, incoming).await {
                 Ok(Ok(connection)) => serve(connection, address, directory).await,
                 Ok(Err(error)) => tracing::debug!(%address, %error, "iroh handshake failed"),
                 Err(_) => tracing::debug!(%address, "iroh handshake took too long"),
@@ -45,7 +48,7 @@ pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
 }
 
 async fn serve(connection: Connection, address: IpAddr, directory: Arc<dyn Directory>) {
-    let greeted = tokio::time::timeout(
+    let greeted = timeout(
         GREETING_TIMEOUT,
         greet(&connection, address, directory.as_ref()),
     )
@@ -54,7 +57,7 @@ async fn serve(connection: Connection, address: IpAddr, directory: Arc<dyn Direc
         Ok(Ok(Some(greeted))) => greeted,
         Ok(Ok(None)) => {
             // The taker reads the refusal and closes; it gets as long as a greeting may take.
-            let _ = tokio::time::timeout(GREETING_TIMEOUT, connection.closed()).await;
+            let _ = timeout(GREETING_TIMEOUT, connection.closed()).await;
             return connection.close(CODE_REFUSED.into(), b"refused");
         }
         Ok(Err(error)) => {
@@ -178,7 +181,7 @@ async fn serve_request(
     served: Arc<dyn Served>,
     visitor: Visitor,
 ) -> Result<(), StreamError> {
-    let request = tokio::time::timeout(GREETING_TIMEOUT, recv.read_to_end(BLOBS_REQUEST_MAX_BYTES))
+    let request = timeout(GREETING_TIMEOUT, recv.read_to_end(BLOBS_REQUEST_MAX_BYTES))
         .await
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
         .map_err(std::io::Error::other)?;
@@ -193,9 +196,9 @@ async fn serve_request(
     let mut parts = answer(asked, served, seat);
     while let Some(part) = parts.recv().await {
         match part {
-            Ok(bytes) => send
-                .write_chunk(bytes)
+            Ok(bytes) => timeout(STALL_TIMEOUT, send.write_chunk(bytes))
                 .await
+                .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
                 .map_err(std::io::Error::other)?,
             Err(error) => {
                 let _ = send.reset(CODE_REFUSED.into());
