@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use serde_json::json;
 use shoal_api::{ApiError, ErrorCode};
 use shoal_node::NodeError;
@@ -56,6 +57,14 @@ impl Failure {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
                 ErrorCode::DiskFull,
                 "make room, then run the same command again",
+            ),
+            io::ErrorKind::NotADirectory => (
+                ErrorCode::NotFound,
+                "a part of the path is no folder: check the path",
+            ),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => (
+                ErrorCode::TargetExists,
+                "move away what is there, or name another path",
             ),
             _ => (
                 ErrorCode::Internal,
@@ -150,16 +159,20 @@ impl From<ConfigError> for Failure {
                 Self::path("cannot use the settings in", path, source)
             }
             ConfigError::Toml { path, why } => Self::usage(
-                format!("the settings in {} are not valid TOML: {why}", shown(path)),
+                format!(
+                    "the settings in {} are not valid TOML: {}",
+                    shown(path),
+                    why.trim_end()
+                ),
                 "correct the file, or move it away to begin with the defaults",
             ),
             ConfigError::UnknownKey(key) => Self::new(
                 ErrorCode::NotFound,
-                format!("there is no setting {:?}", escape(key)),
+                format!("there is no setting \"{}\"", escape(key)),
                 "`shoal config get` lists them all; `shoal config path` prints where they are",
             ),
             ConfigError::Value { key, value, form } => Self::usage(
-                format!("{:?} is no value for the setting {key}", escape(value)),
+                format!("\"{}\" is no value for the setting {key}", escape(value)),
                 format!("it takes {form}"),
             ),
         }
@@ -221,10 +234,27 @@ impl From<GetError> for Failure {
                 format!("{} may not be written: {}", shown(path), escape(why)),
                 "name a folder that is yours with -o",
             ),
-            GetError::Io { path, source } => Self::path("cannot write", path, source),
+            GetError::Io { path, source } => not_written(path, source),
             GetError::Cancelled => Self::interrupted("not all of it is there yet", AGAIN),
             _ => Self::new(ErrorCode::Internal, error.to_string(), AGAIN),
         }
+    }
+}
+
+/// What the jail calls something of the wrong kind has no kind of its own among errors of the system.
+fn not_written(path: &Path, error: &io::Error) -> Failure {
+    let is_file = |at: &Path| at.symlink_metadata().is_ok_and(|it| !it.is_dir());
+    let in_the_way = path.ancestors().find(|at| is_file(at));
+    match (error.kind(), in_the_way) {
+        (io::ErrorKind::Other | io::ErrorKind::NotADirectory, Some(file)) => Failure::new(
+            ErrorCode::TargetExists,
+            format!(
+                "{} is there already and is no folder; it was left alone",
+                shown(file)
+            ),
+            "move it away, or name another folder with -o",
+        ),
+        _ => Failure::path("cannot write", path, error),
     }
 }
 
@@ -302,7 +332,9 @@ fn sentences(error: &ApiError) -> (&str, String) {
 
 fn usual_step(code: ErrorCode) -> &'static str {
     match code {
-        ErrorCode::Usage => "see `shoal help`",
+        ErrorCode::Usage => {
+            "correct it and run the command again; `shoal help COMMAND` tells what it takes"
+        }
         ErrorCode::NotFound => "check the spelling; `shoal shares` lists what is shared",
         ErrorCode::Permission => "check who owns it, or run this as its owner",
         ErrorCode::Refused => "ask whoever gave you the link for a new one",
@@ -322,10 +354,18 @@ fn usual_step(code: ErrorCode) -> &'static str {
 }
 
 /// A command line that clap refuses: help and version are no errors.
-pub(crate) fn report_usage(error: &clap::Error, wants_json: bool) -> ExitCode {
-    if wants_json && error.use_stderr() {
+pub(crate) fn report_usage(error: clap::Error, wants_json: bool) -> ExitCode {
+    let fails = error.use_stderr();
+    let error = escaped(error);
+    if wants_json && fails {
         let rendered = error.render().to_string();
-        let message = rendered.lines().next().unwrap_or_default();
+        // The first paragraph; usage and where to find more follow.
+        let message: Vec<&str> = rendered
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let message = message.join(" ");
         let line = json!({
             "type": "error",
             "code": ErrorCode::Usage.word(),
@@ -338,9 +378,30 @@ pub(crate) fn report_usage(error: &clap::Error, wants_json: bool) -> ExitCode {
         // Nobody reads any more: the exit code says the rest.
         let _ = error.print();
     }
-    if error.use_stderr() {
+    if fails {
         ExitCode::from(ErrorCode::Usage.exit_code())
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// What was typed is quoted in the error, and may be a name with control characters, pasted from somebody's link.
+fn escaped(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, ContextValue)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => {
+                Some((kind, ContextValue::String(escape(text).into_owned())))
+            }
+            ContextValue::Strings(texts) => {
+                let texts = texts.iter().map(|text| escape(text).into_owned()).collect();
+                Some((kind, ContextValue::Strings(texts)))
+            }
+            _ => None,
+        })
+        .collect();
+    for (kind, value) in quoted {
+        error.insert(kind, value);
+    }
+    error
 }

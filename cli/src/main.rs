@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let wants_json = std::env::args_os().any(|argument| argument == "--json");
-            return failure::report_usage(&error, wants_json);
+            return failure::report_usage(error, wants_json);
         }
     };
     let output = Output::new(&cli.global);

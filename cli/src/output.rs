@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::table::clip;
 
 /// How results look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +133,18 @@ impl Output {
             .ok()
             .map(|size| usize::from(size.ws_col))
             .filter(|columns| *columns > 0)
+    }
+
+    /// The beginning of a text that fits on a line of the terminal on stderr, with room for the `^C` that terminals
+    /// write behind it: in the next line it would keep this one from being cleared.
+    pub(crate) fn fitting(&self, text: &str) -> String {
+        const ROOM: usize = 3;
+        let columns =
+            rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        match columns {
+            0..=ROOM => text.to_owned(),
+            _ => clip(text, columns - ROOM),
+        }
     }
 
     /// Shows a bar on stderr as long as it is not cleared.

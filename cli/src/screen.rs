@@ -45,6 +45,8 @@ pub(crate) struct Screen {
     problems: u64,
     finished: u64,
     last_note: String,
+    /// A node that ends is found, and says so, until it is gone.
+    node_stops: bool,
 }
 
 impl Screen {
@@ -61,6 +63,7 @@ impl Screen {
             problems: 0,
             finished: share.completed,
             last_note: String::new(),
+            node_stops: false,
         }
     }
 
@@ -80,10 +83,12 @@ impl Screen {
         match event {
             Event::Url { url, .. } if *url == self.url => return Ok(News::GoesOn),
             Event::Ready { .. } if self.stage == Stage::Ready => return Ok(News::GoesOn),
+            Event::NodeStopping if self.node_stops => return Ok(News::GoesOn),
             // The error itself is the last line.
             Event::Failed { error, .. } => return Ok(News::Failed(error.clone())),
             _ => self.output.object(event)?,
         }
+        self.node_stops = matches!(event, Event::NodeStopping);
         match event {
             Event::Url { url, .. } => {
                 self.output.note("The link has another address now:");
@@ -224,8 +229,8 @@ impl Screen {
 
     fn live(&self, takers: &[TakerView], rate_bytes_per_s: u64) {
         if self.stage == Stage::Ready {
-            self.bar
-                .set_message(live_line(takers, rate_bytes_per_s, self.finished));
+            let line = live_line(takers, rate_bytes_per_s, self.finished);
+            self.bar.set_message(self.output.fitting(&line));
             self.bar.tick();
         }
     }
@@ -238,7 +243,7 @@ fn hashing() -> ProgressStyle {
 }
 
 fn living() -> ProgressStyle {
-    style("{wide_msg}")
+    style("{msg}")
 }
 
 /// A style of a template that stands in this program.
@@ -254,18 +259,27 @@ fn live_line(takers: &[TakerView], rate_bytes_per_s: u64, finished: u64) -> Stri
         1 => "; 1 has everything".to_owned(),
         _ => format!("; {finished} have everything"),
     };
-    if takers.is_empty() {
+    // The last news of somebody who has everything may be that nothing moves any more.
+    let taking: Vec<&TakerView> = takers
+        .iter()
+        .filter(|taker| taker.rate_bytes_per_s > 0 || taker.bytes < taker.total)
+        .collect();
+    if taking.is_empty() {
         return format!("Waiting for somebody to open the link{had}");
     }
-    let mut named: Vec<String> = takers.iter().take(TAKERS_SHOWN).map(taker).collect();
-    if takers.len() > TAKERS_SHOWN {
-        named.push(format!("and {} more", takers.len() - TAKERS_SHOWN));
+    let mut named: Vec<String> = taking
+        .iter()
+        .take(TAKERS_SHOWN)
+        .map(|it| taker(it))
+        .collect();
+    if taking.len() > TAKERS_SHOWN {
+        named.push(format!("and {} more", taking.len() - TAKERS_SHOWN));
     }
-    format!(
-        "{} to {}{had}",
-        units::speed(rate_bytes_per_s),
-        named.join(", ")
-    )
+    let named = named.join(", ");
+    match rate_bytes_per_s {
+        0 => format!("Nothing moves: {named}{had}"),
+        rate => format!("{} to {named}{had}", units::speed(rate)),
+    }
 }
 
 fn taker(taker: &TakerView) -> String {
@@ -312,14 +326,27 @@ mod tests {
             live_line(&[someone("10.0.0.3", Some("a\x1b[2J"))], 2_048, 1),
             "2.0 KiB/s to 10.0.0.3 (torrent a\\x1b[2J) 25 %; 1 has everything"
         );
+        let complete = TakerView {
+            bytes: 200,
+            rate_bytes_per_s: 0,
+            ..someone("h", None)
+        };
+        assert_eq!(
+            live_line(&[complete], 0, 1),
+            "Waiting for somebody to open the link; 1 has everything"
+        );
+        assert_eq!(
+            live_line(&[someone("h", None)], 0, 0),
+            "Nothing moves: h (torrent) 25 %"
+        );
         let many: Vec<TakerView> = (0..5).map(|n| someone(&format!("h{n}"), None)).collect();
-        assert!(live_line(&many, 0, 0).ends_with("h2 (torrent) 25 %, and 2 more"));
+        assert!(live_line(&many, 1, 0).ends_with("h2 (torrent) 25 %, and 2 more"));
     }
 
     #[test]
     fn templates_are_valid() {
         for template in [
-            "{wide_msg}",
+            "{msg}",
             "hashing [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
         ] {
             assert!(ProgressStyle::with_template(template).is_ok());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use shoal_api::{Api, Client, ErrorCode};
+use shoal_node::config::ConfigError;
 use shoal_node::{Config, Node, NodeError, Overrides};
+use shoal_protocol::display::{escape, escape_os};
 
 use crate::args::Listening;
 use crate::connect::{self, Patience};
@@ -98,5 +100,20 @@ pub(crate) async fn start_node(context: &Context, listening: &Listening) -> Resu
 
 /// The settings of the home.
 pub(crate) fn config(context: &Context) -> Result<Config, Failure> {
-    Ok(Config::load(context.home.config_file())?)
+    let path = context.home.config_file();
+    Config::load(path).map_err(|error| {
+        let shown = escape_os(path.as_os_str().as_encoded_bytes());
+        let what = match &error {
+            ConfigError::UnknownKey(key) => format!("there is no setting \"{}\"", escape(key)),
+            ConfigError::Value { key, value, form } => {
+                format!("{key} takes {form}, not \"{}\"", escape(value))
+            }
+            _ => return error.into(),
+        };
+        // They cannot be listed before that is corrected: the usual next step would lead in a circle.
+        Failure::usage(
+            format!("the settings in {shown} cannot be used: {what}"),
+            "correct that line of the file, or remove it",
+        )
+    })
 }

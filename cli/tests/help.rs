@@ -49,6 +49,7 @@ fn the_man_page_has_what_no_help_has() {
     let output = shoal(&["man"]);
     let page = String::from_utf8(output.stdout).expect("a man page is UTF-8");
     for heading in [
+        "SETTINGS",
         "EXIT STATUS",
         "FILES",
         "ENVIRONMENT",
@@ -67,7 +68,12 @@ fn there_is_a_man_page_for_each_command() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = shoal(&["man", "--dir", &folder.path().to_string_lossy()]);
     assert!(output.status.success(), "{output:?}");
-    for name in ["shoal.1", "shoal-share.1", "shoal-get.1", "shoal-config.1"] {
+    for name in [
+        "shoal.1",
+        "shoal-share.1",
+        "shoal-config.1",
+        "shoal-config-set.1",
+    ] {
         let page = std::fs::read_to_string(folder.path().join(name)).expect(name);
         assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
     }

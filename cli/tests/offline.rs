@@ -97,6 +97,70 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn what_was_typed_is_quoted_without_control_characters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for words in [
+        &["get", "http://\x1b[31m/s/x"][..],
+        &["\x1b[31m"],
+        &["config", "get", "\x1b[31m"],
+        &["share", ".", "--notify", "\x1b[31m"],
+        &["share", ".", "--expires", "\x1b[31m"],
+        &["up", "--\x1b[31m"],
+    ] {
+        for form in [&[][..], &["--json"]] {
+            let refused = shoal(folder.path(), &[words, form].concat());
+            assert!(!refused.status.success(), "{refused:?}");
+            let said = [refused.stdout.as_slice(), &refused.stderr].concat();
+            assert!(!said.is_empty());
+            assert!(!said.contains(&0x1b), "{refused:?}");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_none_is_told_in_one_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = format!("http://127.0.0.1:1/s/{}", "x".repeat(2_000));
+    for link in ["", "garbage", "magnet:?xt=urn:btih:abc", long.as_str()] {
+        let refused = shoal(folder.path(), &["get", link]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(
+            said.contains("\n  next: copy ") && said.len() < 300,
+            "{said}"
+        );
+    }
+    assert_eq!(entries(folder.path()), 0, "a wrong link leaves nothing");
+}
+
+#[test]
+fn what_is_missing_is_named_in_json_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = shoal(folder.path(), &["share", "--json"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stdout);
+    assert!(said.contains("<PATH>"), "{said}");
+}
+
+#[test]
+fn a_wrong_line_of_the_settings_is_told_with_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let home = folder.path().to_str().expect("UTF-8");
+    for line in ["nothing = 1\n", "iroh = \"maybe\"\n", "listen = \n"] {
+        std::fs::write(&file, line).expect("a file");
+        for words in [&["config", "get"][..], &["up"], &["share", "."]] {
+            let refused = shoal(folder.path(), &[words, &["--home", home]].concat());
+            assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(said.contains("config.toml"), "{said}");
+            assert!(said.contains("next: correct"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn without_any_home_it_is_said() {
     let output = Command::new(env!("CARGO_BIN_EXE_shoal"))
         .arg("status")
@@ -111,6 +175,10 @@ fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(text.lines().next().unwrap_or_default()).expect("a line of JSON")
+}
+
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).expect("a folder").count()
 }
 
 fn shoal(home: &Path, words: &[&str]) -> Output {

@@ -1,7 +1,7 @@
 //! `shoal get`.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -25,8 +25,8 @@ use crate::units;
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
     /// A web address or a magnet; put it into quotes, because shells read & themselves.
-    #[arg(value_name = "LINK", value_parser = link)]
-    link: Link,
+    #[arg(value_name = "LINK")]
+    link: String,
     /// Put the files into DIR/<name>; DIR is made if it is missing.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -47,13 +47,14 @@ enum Via {
 
 pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failure> {
     let output = &context.output;
+    let link = link(&args.link)?;
     let mut signals = Signals::listen()?;
     let into = std::path::absolute(&args.output)
         .map_err(|error| Failure::path("cannot find", &args.output, &error))?;
     let cancel = CancellationToken::new();
     let screen = Arc::new(Screen::new(output.clone(), cancel.clone()));
     let request = GetRequest {
-        link: args.link,
+        link,
         into,
         ways: ways(&args.via),
         options: get::Options::default(),
@@ -78,8 +79,17 @@ pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failur
     }
 }
 
-fn link(text: &str) -> Result<Link, String> {
-    Link::parse(text.trim()).map_err(|error| error.to_string())
+/// Not clap's to parse: it would quote a magnet of a thousand letters before it says what is wrong with it.
+fn link(text: &str) -> Result<Link, Failure> {
+    Link::parse(text.trim()).map_err(|error| {
+        let why = error.to_string();
+        let (why, next) = why
+            .rsplit_once(": copy")
+            .map_or((why.as_str(), "the whole link again"), |(why, rest)| {
+                (why, rest.trim_start())
+            });
+        Failure::usage(escape(why), format!("copy {next}, in quotes"))
+    })
 }
 
 fn ways(via: &[Via]) -> Ways {
@@ -146,16 +156,19 @@ struct Screen {
     bar: ProgressBar,
     /// What ends the command early: nobody reads what it prints.
     unread: Mutex<Option<Failure>>,
+    /// A source that joins later goes through the first phases again.
+    phase: Mutex<Option<Phase>>,
     cancel: CancellationToken,
 }
 
 impl Screen {
     fn new(output: Output, cancel: CancellationToken) -> Self {
-        let bar = output.show(ProgressBar::no_length().with_style(style("{wide_msg}")));
+        let bar = output.show(ProgressBar::no_length().with_style(style("{msg}")));
         Self {
             output,
             bar,
             unread: Mutex::new(None),
+            phase: Mutex::new(None),
             cancel,
         }
     }
@@ -163,18 +176,21 @@ impl Screen {
     /// Takes the bar away; the error if what was printed was not read.
     fn end(&self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        let mut unread = self.unread.lock().unwrap_or_else(|it| it.into_inner());
-        unread.take().map_or(Ok(()), Err)
+        lock(&self.unread).take().map_or(Ok(()), Err)
     }
 
     fn tagged(&self, kind: &'static str, value: &Value) {
         if let Err(failure) = self.output.tagged(kind, value) {
-            *self.unread.lock().unwrap_or_else(|it| it.into_inner()) = Some(failure);
+            *lock(&self.unread) = Some(failure);
             self.cancel.cancel();
         }
     }
 
     fn phase(&self, phase: Phase) {
+        let before = lock(&self.phase).replace(phase);
+        if before == Some(phase) {
+            return;
+        }
         let (word, sentence) = match phase {
             Phase::Connecting => ("connecting", "Looking for somebody who has it"),
             Phase::Metadata => ("metadata", "Reading what it contains"),
@@ -190,7 +206,7 @@ impl Screen {
             self.bar.set_style(fetching());
             self.bar.reset_eta();
         } else {
-            self.bar.set_style(style("{wide_msg}"));
+            self.bar.set_style(style("{msg}"));
             self.bar.set_message(sentence);
         }
     }
@@ -265,6 +281,10 @@ impl Progress for Screen {
             } => self.way(way, &address, &state),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn fetching() -> indicatif::ProgressStyle {

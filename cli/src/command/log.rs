@@ -13,7 +13,7 @@ use crate::{table, units};
 /// Show who took a share: when, how, and how much.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// The share's id or its first letters, as `shoal shares` shows it.
+    /// The share's id or its first letters (four at least), as `shoal shares` shows it.
     #[arg(value_name = "ID")]
     id: String,
     /// Show at most the newest N rows.

@@ -7,6 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::json;
 use shoal_api::{EXIT_CODES, EXIT_OK};
+use shoal_node::config::KEYS;
 
 use crate::args::Cli;
 use crate::context::Context;
@@ -32,14 +33,31 @@ pub(crate) fn run(args: &ManArgs, context: &Context) -> Result<(), Failure> {
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::path("cannot make", folder, &error))?;
     write(folder, "shoal.1", &page(&command)?, context)?;
+    below(&command, "shoal", folder, context)
+}
+
+/// A page for each command below this one, and for those below them.
+fn below(
+    command: &clap::Command,
+    name: &str,
+    folder: &Path,
+    context: &Context,
+) -> Result<(), Failure> {
     let commands = command.get_subcommands().filter(|it| !it.is_hide_set());
-    for subcommand in commands {
-        let name = format!("shoal-{}", subcommand.get_name());
+    for command in commands {
+        let name = format!("{name}-{}", command.get_name());
         let mut text = Vec::new();
-        Man::new(subcommand.clone())
+        Man::new(command.clone())
             .title(name.clone())
+            .source(SOURCE)
             .render(&mut text)?;
+        if name == "shoal-config" {
+            let mut more = Roff::new();
+            settings(&mut more);
+            more.to_writer(&mut text)?;
+        }
         write(folder, &format!("{name}.1"), &text, context)?;
+        below(command, &name, folder, context)?;
     }
     Ok(())
 }
@@ -62,12 +80,35 @@ fn page(command: &clap::Command) -> Result<Vec<u8>, Failure> {
     man.render_options_section(&mut text)?;
     man.render_subcommands_section(&mut text)?;
     let mut more = Roff::new();
+    settings(&mut more);
     exit_status(&mut more);
     list(&mut more, "FILES", FILES);
     list(&mut more, "ENVIRONMENT", ENVIRONMENT);
     more.to_writer(&mut text)?;
     man.render_version_section(&mut text)?;
     Ok(text)
+}
+
+fn settings(roff: &mut Roff) {
+    roff.control("SH", ["SETTINGS"]);
+    for key in KEYS {
+        let default = match key.default {
+            "" => String::new(),
+            value => format!(" The default is {value}."),
+        };
+        item(
+            roff,
+            key.name,
+            &format!("{}. It takes {}.{default}", capital(key.doc), key.form),
+        );
+    }
+}
+
+/// A sentence begins with a capital letter.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|it| it.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn exit_status(roff: &mut Roff) {
@@ -82,6 +123,9 @@ fn exit_status(roff: &mut Roff) {
     }
 }
 
+/// What a page's foot says.
+const SOURCE: &str = concat!("shoal ", env!("CARGO_PKG_VERSION"));
+
 const FILES: &[(&str, &str)] = &[
     (
         "~/.local/share/shoal",
@@ -89,7 +133,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "~/.config/shoal/config.toml",
-        "The settings; see shoal-config(1). XDG_CONFIG_HOME moves it.",
+        "The settings; see SETTINGS. XDG_CONFIG_HOME moves it.",
     ),
     (
         "~/.local/state/shoal/logs",

@@ -1,6 +1,6 @@
 //! `shoal share`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use futures::StreamExt;
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use shoal_api::{ErrorCode, Publicity, ShareRequest, ShareView};
+use shoal_protocol::display::escape_os;
 
 use crate::args::Listening;
 use crate::connect;
@@ -41,7 +42,7 @@ pub(crate) struct ShareArgs {
     /// Announce it to the public BitTorrent DHT too, where anybody can see that it exists.
     #[arg(long)]
     public: bool,
-    /// Call this web address (POST, JSON) when somebody has taken everything.
+    /// Call this web address (POST, JSON) when somebody opens the link, begins, or has everything, and when it ends.
     #[arg(long, value_name = "URL", value_parser = web_address)]
     notify: Option<String>,
     #[command(flatten)]
@@ -206,9 +207,7 @@ fn request(args: &ShareArgs) -> Result<ShareRequest, Failure> {
     let paths = args
         .paths
         .iter()
-        .map(|path| {
-            std::path::absolute(path).map_err(|error| Failure::path("cannot find", path, &error))
-        })
+        .map(|path| absolute(path))
         .collect::<Result<_, _>>()?;
     let expires_in_s = args
         .expires
@@ -227,6 +226,20 @@ fn request(args: &ShareArgs) -> Result<ShareRequest, Failure> {
         },
         notify: args.notify.clone(),
     })
+}
+
+/// Absolute, because the node may be another process; UTF-8, because that is what names in a share are.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let absolute =
+        std::path::absolute(path).map_err(|error| Failure::path("cannot find", path, &error))?;
+    if absolute.to_str().is_none() {
+        let shown = escape_os(absolute.as_os_str().as_encoded_bytes());
+        return Err(Failure::usage(
+            format!("{shown} cannot be shared: its name is not UTF-8"),
+            "rename it, then share it",
+        ));
+    }
+    Ok(absolute)
 }
 
 fn web_address(text: &str) -> Result<String, String> {

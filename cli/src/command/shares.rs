@@ -13,7 +13,7 @@ use crate::{table, units};
 /// List what is shared, or show one share with its addresses.
 #[derive(Debug, Args)]
 pub(crate) struct SharesArgs {
-    /// Show this share alone: its id or the first letters of it.
+    /// Show this share alone: its id or the first letters of it (four at least).
     #[arg(value_name = "ID")]
     id: Option<String>,
 }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(visible_alias = "unshare")]
 pub(crate) struct StopArgs {
-    /// The share's id or its first letters, as `shoal shares` shows it.
+    /// The share's id or its first letters (four at least), as `shoal shares` shows it.
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
 }
