@@ -10,8 +10,8 @@ use std::process::Command;
 use shoal_tests::clients::{Client, Transmission};
 use shoal_tests::namespace::Pair;
 use shoal_tests::{
-    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, http, needs, scratch,
-    shoal_binary,
+    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, differences, http, needs,
+    scratch, shoal_binary,
 };
 
 /// Shares a tree in one namespace, and Transmission fetches its magnet in the other.
@@ -36,11 +36,7 @@ fn magnet_into_transmission_as(tree: &Tree, expected: &Path, deadline_secs: u64)
     }
     .fetch(&magnet, target.path(), Deadline::secs(deadline_secs))
     .unwrap();
-    assert_same_tree(
-        expected,
-        &target.path().join(tree.name()),
-        Attributes::BytesOnly,
-    );
+    same_but_for_empty_files(expected, &target.path().join(tree.name()));
     let log = home.json_lines(&["log", &share.id]).unwrap();
     let row = log
         .iter()
@@ -68,6 +64,16 @@ fn transmission_odd_names() {
     let renamed = scratch().unwrap();
     let expected = renamed_by_transmission(tree.path(), renamed.path());
     magnet_into_transmission_as(&tree, &expected, 120);
+}
+
+/// Transmission 3.00 makes no empty files, also not from its own torrents.
+fn same_but_for_empty_files(expected: &Path, got: &Path) {
+    let mut found = differences(expected, got, Attributes::BytesOnly).unwrap();
+    found.retain(|what| {
+        let name = what.strip_suffix(": missing");
+        name.is_none_or(|name| fs::metadata(expected.join(name)).unwrap().len() != 0)
+    });
+    assert!(found.is_empty(), "{}:\n{}", got.display(), found.join("\n"));
 }
 
 /// Transmission 3.00 changes names that Windows does not know. Copies the tree under the names that it gives.
@@ -134,8 +140,7 @@ fn transmission_torrent_from_the_web_and_web_seed_only() {
         }
         .fetch(&address, target.path(), Deadline::secs(120))
         .unwrap();
-        let got = target.path().join(tree.name());
-        assert_same_tree(tree.path(), &got, Attributes::BytesOnly);
+        same_but_for_empty_files(tree.path(), &target.path().join(tree.name()));
     }
 }
 
@@ -220,23 +225,18 @@ fn a_file_that_may_not_be_read_is_reported() {
             .env("HOME", home.path());
         command
     };
-    let path = tree.path().to_str().unwrap();
-    let share = &["share", "--json", "--listen", "127.0.0.1:0", path];
-    let mut running = Running::start(nobody(share)).unwrap();
-    let problem = running.event("problem", Deadline::secs(20)).unwrap();
-    assert_eq!(problem["path"], "photos/two.jpg");
-    let ready = running.event("ready", Deadline::secs(20)).unwrap();
-    assert_eq!(ready["files"], 4);
-
-    let mut alone = Running::start(nobody(&[
-        "share",
-        "--json",
-        "--listen",
-        "127.0.0.1:0",
-        closed.to_str().unwrap(),
-    ]))
-    .unwrap();
-    alone.outcome(Deadline::secs(20)).unwrap().refused(4);
+    for path in [tree.path(), closed.as_path()] {
+        let path = path.to_str().unwrap();
+        let share = &["share", "--json", "--listen", "127.0.0.1:0", path];
+        let mut running = Running::start(nobody(share)).unwrap();
+        let outcome = running.outcome(Deadline::secs(20)).unwrap();
+        outcome.refused(4);
+        let error = outcome.lines().unwrap().pop().unwrap();
+        assert!(
+            error["message"].as_str().unwrap().contains("two.jpg"),
+            "{error}"
+        );
+    }
 }
 
 /// A tmpfs that goes when dropped.
