@@ -32,7 +32,7 @@ impl Home {
     /// All in one directory where one is named, else at the places of XDG.
     ///
     /// # Errors
-    /// [`NoHome`] where nothing says where.
+    /// [`NoHome`] where nothing says where, or `$HOME` is relative.
     pub fn locate(explicit: Option<PathBuf>, xdg: &Xdg) -> Result<Self, NoHome> {
         if let Some(dir) = explicit {
             let dir = std::path::absolute(&dir).unwrap_or(dir);
@@ -42,9 +42,10 @@ impl Home {
                 data: dir,
             });
         }
+        let own_home = xdg.home.clone().filter(|home| home.is_absolute());
         let below = |set: &Option<PathBuf>, rest: &str| {
             let set = set.clone().filter(|path| path.is_absolute());
-            set.or_else(|| xdg.home.as_ref().map(|home| home.join(rest)))
+            set.or_else(|| own_home.as_ref().map(|home| home.join(rest)))
                 .ok_or(NoHome)
         };
         let data = below(&xdg.data, ".local/share")?.join("shoal");

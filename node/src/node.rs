@@ -8,7 +8,7 @@ use crate::error::NodeError;
 use crate::home::Home;
 use crate::identity::{Identity, fill_random, write_private};
 use crate::network;
-use crate::ports::{self, Bound, Ports, Wish};
+use crate::ports::{self, Bound, Remembered, Wish};
 use crate::servers;
 use crate::service::{Context, ContextParts, Records, Service, ServiceApi};
 use rustix::fs::{FlockOperation, flock};
@@ -68,8 +68,7 @@ impl Node {
             .listen
             .or_else(|| config.listen())
             .map_or(Wish::Default, Wish::At);
-        let bound = ports::bind(wish, remembered_ports(&store, wish)?)?;
-        remember_ports(&store, wish, bound.ports)?;
+        let bound = ports::bind(wish, remembered(&store, wish)?)?;
         let advertise = if overrides.advertise.is_empty() {
             config.advertise()
         } else {
@@ -79,6 +78,11 @@ impl Node {
             .tcp
             .local_addr()
             .map_err(NodeError::io("a socket has no address"))?;
+        let now = Remembered {
+            ports: bound.ports,
+            ip: listen.ip(),
+        };
+        remember(&store, wish, now)?;
         let watcher = network::Watcher::new(listen, bound.ports, advertise);
         let stopping = CancellationToken::new();
         let context = Arc::new(Context::new(ContextParts {
@@ -234,26 +238,17 @@ fn make_token(home: &Home) -> Result<String, NodeError> {
 }
 
 /// A port that is fixed on the command line or in the settings needs no memory.
-fn remembered_ports(store: &Store, wish: Wish) -> Result<Option<Ports>, NodeError> {
+fn remembered(store: &Store, wish: Wish) -> Result<Option<Remembered>, NodeError> {
     if matches!(wish, Wish::At(address) if address.port() != 0) {
         return Ok(None);
     }
     let kept = store.setting(PORTS_SETTING)?;
-    Ok(kept.as_deref().and_then(|bytes| match bytes {
-        [a, b, c, d, e, f] => Some(Ports {
-            tcp: u16::from_be_bytes([*a, *b]),
-            iroh_udp: u16::from_be_bytes([*c, *d]),
-            tracker_udp: u16::from_be_bytes([*e, *f]),
-        }),
-        _ => None,
-    }))
+    Ok(kept.as_deref().and_then(Remembered::from_bytes))
 }
 
-fn remember_ports(store: &Store, wish: Wish, ports: Ports) -> Result<(), NodeError> {
+fn remember(store: &Store, wish: Wish, now: Remembered) -> Result<(), NodeError> {
     if matches!(wish, Wish::At(address) if address.port() != 0) {
         return Ok(());
     }
-    let numbers = [ports.tcp, ports.iroh_udp, ports.tracker_udp];
-    let bytes: Vec<u8> = numbers.into_iter().flat_map(u16::to_be_bytes).collect();
-    Ok(store.put_setting(PORTS_SETTING, &bytes, Durability::Flushed)?)
+    Ok(store.put_setting(PORTS_SETTING, &now.to_bytes(), Durability::Flushed)?)
 }

@@ -29,6 +29,50 @@ pub(crate) struct Ports {
     pub(crate) tracker_udp: u16,
 }
 
+/// What a home remembers of its last start: ports, which links carry, and where it listened, so that
+/// the next start without a word shows its links to nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) ports: Ports,
+    pub(crate) ip: IpAddr,
+}
+
+impl Remembered {
+    /// As the store keeps it: three ports, then the address's bytes.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let Ports {
+            tcp,
+            iroh_udp,
+            tracker_udp,
+        } = self.ports;
+        let mut bytes: Vec<u8> = [tcp, iroh_udp, tracker_udp]
+            .into_iter()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        match self.ip {
+            IpAddr::V4(ip) => bytes.extend(ip.octets()),
+            IpAddr::V6(ip) => bytes.extend(ip.octets()),
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (ports, ip) = bytes.split_first_chunk::<6>()?;
+        let ip = match ip.len() {
+            4 => IpAddr::V4(<[u8; 4]>::try_from(ip).ok()?.into()),
+            16 => IpAddr::V6(<[u8; 16]>::try_from(ip).ok()?.into()),
+            _ => return None,
+        };
+        let [a, b, c, d, e, f] = *ports;
+        let ports = Ports {
+            tcp: u16::from_be_bytes([a, b]),
+            iroh_udp: u16::from_be_bytes([c, d]),
+            tracker_udp: u16::from_be_bytes([e, f]),
+        };
+        Some(Self { ports, ip })
+    }
+}
+
 /// What was bound.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -41,10 +85,10 @@ pub(crate) struct Bound {
 
 /// Binds what was wished for, or what the home remembers, or the defaults; where the defaults are
 /// taken by another home and no link carries them yet, ports that are free.
-pub(crate) fn bind(wish: Wish, remembered: Option<Ports>) -> Result<Bound, NodeError> {
+pub(crate) fn bind(wish: Wish, remembered: Option<Remembered>) -> Result<Bound, NodeError> {
     let ip = match wish {
         Wish::At(address) => address.ip(),
-        Wish::Default => any_address(),
+        Wish::Default => remembered.map_or_else(any_address, |known| known.ip),
     };
     let fixed = |port: u16| Ports {
         tcp: port,
@@ -53,7 +97,7 @@ pub(crate) fn bind(wish: Wish, remembered: Option<Ports>) -> Result<Bound, NodeE
     };
     let first = match (wish, remembered) {
         (Wish::At(address), _) if address.port() != 0 => fixed(address.port()),
-        (_, Some(ports)) => ports,
+        (_, Some(known)) => known.ports,
         (Wish::At(_), None) => Ports::default(),
         (Wish::Default, None) => match bind_all(ip, fixed(DEFAULT_PORT)) {
             Err(NodeError::PortInUse { .. }) => Ports::default(),
@@ -165,8 +209,26 @@ mod tests {
         let first = bind(loopback(0), None).unwrap();
         let ports = first.ports;
         assert!(ports.tcp != 0 && ports.iroh_udp != 0 && ports.tracker_udp != 0);
+        let kept = Remembered {
+            ports,
+            ip: Ipv4Addr::LOCALHOST.into(),
+        };
+        assert_eq!(Remembered::from_bytes(&kept.to_bytes()), Some(kept));
         drop(first);
-        assert_eq!(bind(loopback(0), Some(ports)).unwrap().ports, ports);
+        assert_eq!(bind(loopback(0), Some(kept)).unwrap().ports, ports);
+    }
+
+    #[test]
+    fn a_start_without_a_word_listens_where_the_last_one_did() {
+        let first = bind(loopback(0), None).unwrap();
+        let kept = Remembered {
+            ports: first.ports,
+            ip: Ipv4Addr::LOCALHOST.into(),
+        };
+        drop(first);
+        let again = bind(Wish::Default, Some(kept)).unwrap();
+        assert_eq!(again.tcp.local_addr().unwrap().ip(), kept.ip);
+        assert_eq!(again.ports, kept.ports);
     }
 
     #[test]
@@ -174,7 +236,11 @@ mod tests {
         let first = bind(loopback(0), None).unwrap();
         let error = bind(loopback(first.ports.tcp), None).unwrap_err();
         assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
-        let error = bind(loopback(0), Some(first.ports)).unwrap_err();
+        let kept = Remembered {
+            ports: first.ports,
+            ip: Ipv4Addr::LOCALHOST.into(),
+        };
+        let error = bind(loopback(0), Some(kept)).unwrap_err();
         assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
     }
 }

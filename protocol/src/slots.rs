@@ -59,6 +59,7 @@ pub struct Slots {
     max: Option<u32>,
     takers: BTreeMap<Taker, Progress>,
     forgotten_complete: u64,
+    whole_bytes: Option<u64>,
 }
 
 impl Slots {
@@ -68,6 +69,11 @@ impl Slots {
             max,
             ..Self::default()
         }
+    }
+
+    /// How many bytes a whole copy has.
+    pub fn know_whole(&mut self, bytes: u64) {
+        self.whole_bytes = Some(bytes);
     }
 
     /// Puts back what was kept over a restart.
@@ -111,10 +117,12 @@ impl Slots {
                 _ => Admission::Again,
             };
         }
+        let whole = self.whole_bytes.filter(|bytes| *bytes > 0);
+        let took_all = |p: &Progress| whole.is_some_and(|bytes| p.bytes >= bytes);
         let held = self
             .takers
             .values()
-            .filter(|p| p.stage == Stage::Complete || !idle(p))
+            .filter(|p| p.stage == Stage::Complete || !idle(p) || took_all(p))
             .count() as u64;
         match self.max {
             Some(max) if self.forgotten_complete + held >= u64::from(max) => Admission::Full,
@@ -172,12 +180,19 @@ impl Slots {
         self.forgotten_complete + self.takers.len() as u64
     }
 
+    /// An idle taker that was sent a whole copy has used its slot, whether it said so or not.
     fn free_idle(&mut self, now_ms: u64) {
-        if self.max.is_some() {
-            self.takers.retain(|_, p| {
-                p.stage == Stage::Complete || now_ms.saturating_sub(p.seen_ms) <= IDLE_MS
-            });
+        if self.max.is_none() {
+            return;
         }
+        let whole = self.whole_bytes.filter(|bytes| *bytes > 0);
+        self.takers.retain(|_, progress| {
+            let idle = now_ms.saturating_sub(progress.seen_ms) > IDLE_MS;
+            if idle && whole.is_some_and(|bytes| progress.bytes >= bytes) {
+                progress.stage = Stage::Complete;
+            }
+            progress.stage == Stage::Complete || !idle
+        });
     }
 
     /// Memory is bounded also where nothing limits the number of downloads.
@@ -227,6 +242,18 @@ mod tests {
         assert_eq!(slots.admit(IDLE_MS, token(3)), Admission::Full);
         assert_eq!(slots.admit(IDLE_MS + 1, token(3)), Admission::Fresh);
         assert_eq!(slots.admit(IDLE_MS + 1, token(2)), Admission::Full);
+    }
+
+    #[test]
+    fn who_was_sent_everything_and_says_nothing_has_used_its_slot() {
+        let mut slots = Slots::new(Some(1));
+        slots.know_whole(10);
+        slots.admit(0, token(1));
+        slots.sent(0, token(1), 10);
+        assert_eq!(slots.completed(), 0);
+        assert_eq!(slots.would_admit(IDLE_MS + 1, &token(2)), Admission::Full);
+        assert_eq!(slots.admit(IDLE_MS + 1, token(2)), Admission::Full);
+        assert_eq!(slots.completed(), 1);
     }
 
     #[test]

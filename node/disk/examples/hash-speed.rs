@@ -41,7 +41,7 @@ fn make(top: &Path) -> Result<(), Box<dyn Error>> {
 fn measure(root: &Path) -> Result<(), Box<dyn Error>> {
     for _ in 0..4 {
         let started = Instant::now();
-        let tree = walk(&[PathBuf::from(root)], None)?;
+        let tree = walk(&[PathBuf::from(root)], None, None)?;
         let walked = started.elapsed();
         let started = Instant::now();
         let options = HashOptions::new(1 << 20);

@@ -62,6 +62,9 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProblemKind {
+    /// The home of the node, with its key.
+    #[error("it is Shoal's own home, with this device's key")]
+    OwnHome,
     /// A named pipe.
     #[error("it is a FIFO (named pipe), not a file")]
     Fifo,

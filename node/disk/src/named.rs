@@ -18,11 +18,14 @@ pub enum WalkError {
     /// A named path does not exist, or is a symlink to nothing.
     #[error("{0:?} does not exist; check the spelling")]
     NotFound(PathBuf),
+    /// A named path is the home of the node, or in it.
+    #[error("{0:?} is in Shoal's own home, with this device's key; share something else")]
+    OwnHome(PathBuf),
     /// A named path may not be read.
     #[error("{0:?} may not be read; check its owner and mode")]
     Permission(PathBuf),
     /// A named path is a FIFO, socket or device.
-    #[error("{path:?} cannot be shared: {kind}")]
+    #[error("{path:?} cannot be shared: {kind}; share a file or a folder")]
     NotAFile {
         /// What was named.
         path: PathBuf,
@@ -80,6 +83,11 @@ pub(crate) enum RootKind {
 }
 
 impl Root {
+    /// Whether it is this folder, or below it.
+    pub(crate) fn is_in(&self, dir: &Path) -> bool {
+        self.dir.starts_with(dir)
+    }
+
     pub(crate) fn source(&self, prefix: Option<String>) -> SourceRoot {
         SourceRoot {
             prefix,

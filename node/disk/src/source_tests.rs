@@ -14,7 +14,7 @@ fn shared(files: &[&str]) -> (TempDir, Tree, Sources) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "0123456789").unwrap();
     }
-    let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+    let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
     crate::hash::outlast_the_tick(&tree);
     let sources = Sources::open(&tree.roots).unwrap();
     (top, tree, sources)

@@ -10,7 +10,7 @@ use shoal_protocol::limits::{MANIFEST_MAX_ENTRIES, PATH_MAX_DEPTH};
 use shoal_protocol::manifest::Shape;
 use shoal_protocol::path::{PathError, RelPath, check_name, symlink_stays_inside};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lists what the named paths hold, in snapshot order.
 ///
@@ -20,9 +20,19 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// See [`WalkError`]. What is wrong with single entries below a root is in [`Tree::problems`].
-pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
-    let (name, mut named) = resolve_all(roots, name)?;
-    let mut walker = Walker::default();
+///
+/// `keep_out` is a folder that is never shared, whatever is named: the home, with the device's key.
+pub fn walk(
+    roots: &[PathBuf],
+    name: Option<&str>,
+    keep_out: Option<&Path>,
+) -> Result<Tree, WalkError> {
+    let keep_out = keep_out.and_then(|dir| dir.canonicalize().ok());
+    let (name, mut named) = resolve_all(roots, name, keep_out.as_deref())?;
+    let mut walker = Walker {
+        keep_out,
+        ..Walker::default()
+    };
     let mut shape = Shape::Folder;
     let mut roots = Vec::with_capacity(named.len());
     if let [only] = named.as_mut_slice() {
@@ -47,6 +57,7 @@ pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
         entries,
         mut problems,
         total_bytes,
+        ..
     } = walker;
     problems.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Tree {
@@ -68,8 +79,10 @@ pub fn walk(roots: &[PathBuf], name: Option<&str>) -> Result<Tree, WalkError> {
 pub fn locate_roots(
     roots: &[PathBuf],
     name: Option<&str>,
+    keep_out: Option<&Path>,
 ) -> Result<(String, Vec<SourceRoot>), WalkError> {
-    let (name, named) = resolve_all(roots, name)?;
+    let keep_out = keep_out.and_then(|dir| dir.canonicalize().ok());
+    let (name, named) = resolve_all(roots, name, keep_out.as_deref())?;
     let several = named.len() > 1;
     let sources = named
         .iter()
@@ -78,11 +91,21 @@ pub fn locate_roots(
 }
 
 /// The share's name, and its roots: sorted by their own names, each of which is there once.
-fn resolve_all(roots: &[PathBuf], name: Option<&str>) -> Result<(String, Vec<Root>), WalkError> {
+fn resolve_all(
+    roots: &[PathBuf],
+    name: Option<&str>,
+    keep_out: Option<&Path>,
+) -> Result<(String, Vec<Root>), WalkError> {
     let mut named = roots
         .iter()
         .map(|root| resolve(root))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(root) = named
+        .iter()
+        .find(|root| keep_out.is_some_and(|dir| root.is_in(dir)))
+    {
+        return Err(WalkError::OwnHome(root.given.clone()));
+    }
     let first = named.first().ok_or(WalkError::NoRoots)?;
     let name = match (name, &first.name, named.len()) {
         (Some(name), ..) => name.to_owned(),
@@ -113,6 +136,7 @@ struct Walker {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
     total_bytes: u64,
+    keep_out: Option<PathBuf>,
 }
 
 impl Walker {
@@ -148,6 +172,10 @@ impl Walker {
     /// before contents, is snapshot order. One folder is open at a time, however deep it goes.
     fn folder(&mut self, jail: &Jail, prefix: &str) -> Result<(), WalkError> {
         let first = listed(jail, "").map_err(|failed| root_failed(jail, failed))?;
+        let keep_out = self.keep_out.as_ref().and_then(|dir| {
+            let below = dir.strip_prefix(jail.path()).ok()?;
+            below.to_str().map(str::to_owned)
+        });
         let mut levels = vec![(String::new(), first.into_iter())];
         while let Some((above, names)) = levels.last_mut() {
             let Some(Named { name, found }) = names.next() else {
@@ -172,6 +200,11 @@ impl Walker {
             let Ok(below) = String::from_utf8(below) else {
                 continue;
             };
+            if keep_out.as_ref() == Some(&below) {
+                let kind = ProblemKind::OwnHome;
+                self.problems.push(Problem { path, kind });
+                continue;
+            }
             if below.split('/').count() > PATH_MAX_DEPTH {
                 self.problems.push(Problem {
                     path,

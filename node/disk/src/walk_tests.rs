@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 fn walk_one(root: &Path) -> Tree {
-    walk(&[root.to_path_buf()], None).unwrap()
+    walk(&[root.to_path_buf()], None, None).unwrap()
 }
 
 fn paths(tree: &Tree) -> Vec<&str> {
@@ -108,7 +108,7 @@ fn one_file_takes_its_own_or_the_given_name() {
     );
     assert_eq!((tree.total_bytes, tree.entries[0].mode), (5, 0o751));
     as_manifest(&tree);
-    let tree = walk(&[path], Some("other")).unwrap();
+    let tree = walk(&[path], Some("other"), None).unwrap();
     assert_eq!(paths(&tree), ["other"]);
     as_manifest(&tree);
     let (entry, stamp) = tree
@@ -135,7 +135,7 @@ fn several_roots_are_a_folder_of_them_all() {
     fs::write(top.path().join("file"), "f").unwrap();
     symlink("x/pics", top.path().join("link")).unwrap();
     let at = |name: &str| top.path().join(name);
-    let tree = walk(&[at("x/pics"), at("file"), at("link")], None).unwrap();
+    let tree = walk(&[at("x/pics"), at("file"), at("link")], None, None).unwrap();
     assert_eq!(tree.name, "pics and 2 more");
     assert_eq!(
         paths(&tree),
@@ -154,7 +154,7 @@ fn several_roots_are_a_folder_of_them_all() {
     for (_, entry, stamp) in tree.files() {
         sources.file(&entry.path, stamp).unwrap();
     }
-    let error = walk(&[at("x/pics"), at("y/pics")], None).unwrap_err();
+    let error = walk(&[at("x/pics"), at("y/pics")], None, None).unwrap_err();
     assert!(
         matches!(&error, WalkError::Duplicate(name) if name == "pics"),
         "{error}"
@@ -225,8 +225,8 @@ fn roots_that_cannot_be_shared_are_told_apart() {
     symlink("nowhere", at("dangling")).unwrap();
     let latin = top.path().join(OsStr::from_bytes(b"\xff"));
     fs::write(&latin, "x").unwrap();
-    let told = |path: PathBuf| walk(&[path], None).unwrap_err();
-    assert!(matches!(walk(&[], None), Err(WalkError::NoRoots)));
+    let told = |path: PathBuf| walk(&[path], None, None).unwrap_err();
+    assert!(matches!(walk(&[], None, None), Err(WalkError::NoRoots)));
     for missing in ["none", "dangling", "file/x", "none/x"] {
         assert!(
             matches!(told(at(missing)), WalkError::NotFound(_)),
@@ -250,11 +250,11 @@ fn roots_that_cannot_be_shared_are_told_apart() {
     assert!(matches!(told(latin), WalkError::NotUtf8(_)));
     assert!(matches!(told("/".into()), WalkError::NoName(_)));
     assert!(matches!(
-        walk(&[at("file")], Some("a/b")),
+        walk(&[at("file")], Some("a/b"), None),
         Err(WalkError::BadName { .. })
     ));
     assert!(matches!(
-        walk(&[at("file")], Some("")),
+        walk(&[at("file")], Some(""), None),
         Err(WalkError::BadName { .. })
     ));
     let shown = told(at("\u{1b}[31mred")).to_string();
@@ -270,4 +270,31 @@ fn a_root_named_by_dots_or_a_slash_at_its_end_has_a_name() {
     assert_eq!(walk_one(&root.join("")).name, "named");
     fs::create_dir(root.join("in")).unwrap();
     assert_eq!(walk_one(&root.join("in/..")).name, "named");
+}
+
+#[test]
+fn the_home_with_the_key_is_never_shared() {
+    let top = tempfile::tempdir().unwrap();
+    let home = top.path().join("a/home");
+    std::fs::create_dir_all(home.join("store")).unwrap();
+    std::fs::write(home.join("device.key"), "secret").unwrap();
+    std::fs::write(top.path().join("a/file"), "x").unwrap();
+    let tree = walk(&[top.path().to_path_buf()], None, Some(&home)).unwrap();
+    let paths: Vec<_> = tree.entries.iter().map(|e| e.path.as_str()).collect();
+    assert_eq!(paths, ["a", "a/file"]);
+    assert_eq!(tree.problems[0].kind, ProblemKind::OwnHome);
+    let link = top.path().join("link");
+    std::os::unix::fs::symlink(&home, &link).unwrap();
+    for inside in [
+        home.clone(),
+        home.join("store"),
+        home.join("device.key"),
+        link,
+    ] {
+        let error = walk(std::slice::from_ref(&inside), None, Some(&home)).unwrap_err();
+        assert!(
+            matches!(error, WalkError::OwnHome(_)),
+            "{inside:?}: {error}"
+        );
+    }
 }

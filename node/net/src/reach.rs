@@ -168,9 +168,9 @@ fn public_without_router(outward: &[SocketAddr]) -> Option<&SocketAddr> {
 
 fn help_for_machine(input: &ReachInput<'_>, port: u16) -> String {
     if input.local.is_empty() {
-        "this machine has no network: connect it".to_owned()
+        "This machine has no network: connect it".to_owned()
     } else {
-        format!("to let others open it, start with --listen 0.0.0.0:{port}")
+        format!("To let others open it, start with --listen 0.0.0.0:{port}")
     }
 }
 
@@ -251,7 +251,7 @@ fn advertised(host: &str) -> (Reach, Option<String>) {
         ),
         Scope::Public => (
             Reach::Internet,
-            Some(format!("this holds if {text} leads here")),
+            Some(format!("This holds if {text} leads here")),
         ),
     }
 }

@@ -172,7 +172,10 @@ impl Service {
         let mut counts = ShareCounts::default();
         for view in shares.iter().map(|share| context.view(share)) {
             match (&view.end, &view.state) {
-                (ShareEnd::Active, ShareState::Counting { .. }) => counts.counting += 1,
+                (ShareEnd::Active, ShareState::Counting { .. }) => {
+                    counts.active += 1;
+                    counts.counting += 1;
+                }
                 (ShareEnd::Active, _) => counts.active += 1,
                 (ShareEnd::Resting { .. }, _) => counts.resting += 1,
                 _ => counts.ended += 1,
@@ -210,13 +213,12 @@ impl Context {
         };
         // What cannot be shared at all is said before there is a link.
         let (name, _) =
-            shoal_disk::locate_roots(&request.paths, request.name.as_deref()).map_err(|error| {
-                ApiError {
+            shoal_disk::locate_roots(&request.paths, request.name.as_deref(), Some(&self.home))
+                .map_err(|error| ApiError {
                     code: super::errors::walk_code(&error),
                     message: error.to_string(),
                     hint: None,
-                }
-            })?;
+                })?;
         let now = now_s();
         let expires_s = request
             .expires_in_s

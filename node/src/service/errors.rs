@@ -17,7 +17,8 @@ pub(super) fn walk_code(error: &WalkError) -> ErrorCode {
 
 pub(super) fn source_code(error: &SourceError) -> ErrorCode {
     match error {
-        SourceError::Gone | SourceError::Changed => ErrorCode::NotFound,
+        SourceError::Gone => ErrorCode::NotFound,
+        SourceError::Changed => ErrorCode::Verification,
         SourceError::Permission => ErrorCode::Permission,
         SourceError::Io(source) => io_code(source),
     }

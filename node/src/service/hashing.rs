@@ -97,7 +97,7 @@ fn make_once(
     context: &Context,
     cancel: &AtomicBool,
 ) -> Result<(), MakeError> {
-    let tree = walk(&row.roots, Some(&row.name))?;
+    let tree = walk(&row.roots, Some(&row.name), Some(&context.home))?;
     report_problems(share, &tree)?;
     let listing = Arc::new(Listing::of_tree(&tree)?);
     let counters = Arc::new(Counters::default());
@@ -254,7 +254,7 @@ fn load_content(
             },
         },
     });
-    let (_, roots) = locate_roots(&row.roots, Some(&row.name))?;
+    let (_, roots) = locate_roots(&row.roots, Some(&row.name), Some(&context.home))?;
     let listing = Listing::new(
         kept.name().to_owned(),
         kept.shape(),

@@ -161,7 +161,7 @@ impl Service {
         for share in self.all() {
             let row = share.row();
             match (&row.end, &row.state) {
-                (ShareEnd::Active | ShareEnd::UsedUp, shoal_store::ShareState::Ready { .. }) => {
+                (ShareEnd::Active, shoal_store::ShareState::Ready { .. }) => {
                     hashing::load(&share, &self.context);
                 }
                 (ShareEnd::Active, shoal_store::ShareState::Counting) => self.make(share),

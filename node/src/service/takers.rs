@@ -89,6 +89,7 @@ impl Takers {
     /// How much a whole copy is; until it is known nobody is complete by count.
     pub(crate) fn know_total(&self, bytes: u64) {
         self.total_bytes.store(bytes, Ordering::Relaxed);
+        lock(&self.slots).know_whole(bytes);
     }
 
     /// Before the first byte: a seat, or why there is none.
@@ -184,7 +185,9 @@ impl Takers {
         let whole = {
             let mut slots = lock(&self.slots);
             slots.sent(now, taker, bytes);
-            total > 0
+            // `shoal get` says itself when it has everything: what it was sent may have been sent twice.
+            matches!(taker, Taker::Address(_))
+                && total > 0
                 && slots
                     .progress(&taker)
                     .is_some_and(|progress| progress.bytes >= total)

@@ -6,6 +6,7 @@ use super::share::{LiveShare, Phase};
 use bytes::Bytes;
 use shoal_api::{Event, Publicity, ShareEnd, ShareState, ShareView};
 use shoal_protocol::capability::Capability;
+use shoal_protocol::id::InfoHash;
 use shoal_protocol::metainfo::{InfoBytes, Torrent};
 use shoal_store::{Audience, ShareRow};
 use std::sync::atomic::Ordering;
@@ -22,17 +23,16 @@ impl Context {
         }
     }
 
-    pub(super) fn magnet(&self, share: &LiveShare) -> Option<String> {
-        let content = share.content().filter(|_| self.switches.bittorrent)?;
-        let row = share.row();
+    pub(super) fn magnet(&self, row: &ShareRow) -> Option<String> {
+        let infohash = infohash(row).filter(|_| self.switches.bittorrent)?;
         let parts = MagnetParts {
             token: &token_text(&row.announce_token),
-            capability: &self.capability(&row),
+            capability: &self.capability(row),
             udp_tracker: self.switches.udp_tracker,
             seeds: self.switches.bittorrent,
         };
         let addresses = &self.network.borrow().addresses;
-        Some(addresses.magnet(&share.id, content.infohash, &content.listing.name, &parts))
+        Some(addresses.magnet(&row.id, infohash, &row.name, &parts))
     }
 
     /// The `.torrent` of a link.
@@ -110,7 +110,7 @@ impl Context {
             (None, shoal_store::ShareState::Ready { files, bytes, .. }) => (*files, *bytes),
             (None, _) => (0, 0),
         };
-        let infohash = share.content().map(|content| content.infohash.to_hex());
+        let infohash = infohash(&row).map(|infohash| infohash.to_hex());
         let reach = network.reach.clone();
         drop(network);
         ShareView {
@@ -121,9 +121,9 @@ impl Context {
             roots: row.roots.clone(),
             url: urls.first().cloned().unwrap_or_default(),
             urls,
-            magnet: self.magnet(share),
+            magnet: self.magnet(&row),
             infohash,
-            state: state(&phase),
+            state: state(&row, &phase),
             end: end(&row, &phase),
             files,
             bytes,
@@ -142,13 +142,22 @@ impl Context {
     }
 }
 
+fn infohash(row: &ShareRow) -> Option<InfoHash> {
+    match row.state {
+        shoal_store::ShareState::Ready { infohash, .. } => Some(infohash),
+        _ => None,
+    }
+}
+
 /// The announce token as it stands in the path.
 pub(super) fn token_text(token: &[u8; 16]) -> String {
     shoal_protocol::id::TakerToken(*token).to_hex()
 }
 
-fn state(phase: &Phase) -> ShareState {
+fn state(row: &ShareRow, phase: &Phase) -> ShareState {
     match phase {
+        // It was ready before, and is being loaded.
+        Phase::Walking if infohash(row).is_some() => ShareState::Ready,
         Phase::Walking => ShareState::Counting {
             files: 0,
             bytes: 0,

@@ -24,7 +24,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 fn hash(root: &Path, piece_length: u64, threads: usize) -> (Tree, Hashed, Vec<u8>) {
-    let tree = walk(&[root.to_path_buf()], None).unwrap();
+    let tree = walk(&[root.to_path_buf()], None, None).unwrap();
     let mut outboards = Vec::new();
     let options = HashOptions {
         piece_length,
@@ -203,7 +203,7 @@ fn one_file_and_several_roots_are_read_from_where_they_are() {
     fs::write(top.path().join("a"), "a").unwrap();
     std::os::unix::fs::symlink("a", top.path().join("c")).unwrap();
     let roots = ["b", "c", "a"].map(|name| top.path().join(name));
-    let tree = walk(&roots, Some("three")).unwrap();
+    let tree = walk(&roots, Some("three"), None).unwrap();
     let hashed = hash_tree(
         &tree,
         &HashOptions::new(16384),
@@ -217,7 +217,7 @@ fn one_file_and_several_roots_are_read_from_where_they_are() {
         contents,
         [b"a".as_slice(), b"bx", b"a"].map(ContentHash::of)
     );
-    let tree = walk(&[top.path().join("c")], None).unwrap();
+    let tree = walk(&[top.path().join("c")], None, None).unwrap();
     assert_eq!(
         (tree.name.as_str(), tree.entries[0].path.as_str()),
         ("c", "c")
@@ -236,7 +236,7 @@ fn one_file_and_several_roots_are_read_from_where_they_are() {
 /// Runs `change` after the walk and tells what hashing says, and of which file.
 fn after(change: impl FnOnce(&Path)) -> (String, SourceError) {
     let top = folder_of(&[0, 100, 40 * KIB, 2048 * KIB]);
-    let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+    let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
     change(top.path());
     let options = HashOptions {
         piece_length: 16384,
@@ -292,7 +292,7 @@ fn a_file_that_grows_shrinks_or_is_rewritten_while_it_is_hashed_is_named() {
         |file| std::os::unix::fs::FileExt::write_all_at(file, b"x", 1_500_000).unwrap();
     for meddle in [grow, shrink, rewrite] {
         let top = folder_of(&[2048 * KIB]);
-        let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+        let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
         let file = fs::File::options()
             .write(true)
             .open(top.path().join("0000"))
@@ -324,7 +324,7 @@ fn a_rewrite_right_after_the_walk_does_not_keep_its_stamp() {
     for round in 0..20u8 {
         fs::write(&path, [round; 100]).unwrap();
         let mtime = fs::metadata(&path).unwrap().modified().unwrap();
-        let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+        let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
         let hash = |tree| {
             hash_tree(
                 tree,
@@ -346,7 +346,7 @@ fn a_rewrite_right_after_the_walk_does_not_keep_its_stamp() {
 fn progress_adds_up_and_cancelling_stops() {
     let sizes = [0, 5, 16384, 3_000_000, 70_000];
     let top = folder_of(&sizes);
-    let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+    let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
     let counters = Counters::default();
     let cancel = AtomicBool::new(false);
     hash_tree(
@@ -390,7 +390,7 @@ fn a_writer_that_is_full_and_a_bad_piece_length_are_told() {
         }
     }
     let top = folder_of(&[8192 * KIB]);
-    let tree = walk(&[top.path().to_path_buf()], None).unwrap();
+    let tree = walk(&[top.path().to_path_buf()], None, None).unwrap();
     let cancel = AtomicBool::new(false);
     let result = hash_tree(&tree, &HashOptions::new(16384), &mut Full, &(), &cancel);
     assert!(

@@ -162,7 +162,9 @@ fn encode_blob(blob: &Arc<dyn Blob>, ranges: &ChunkRanges, out: &mut Parts) -> i
         blob: blob.as_ref(),
         block: Mutex::new(Block::default()),
     };
-    encode_ranges(&data, &outboard, ranges, out).map_err(io::Error::from)
+    encode_ranges(&data, &outboard, ranges, &mut *out).map_err(io::Error::from)?;
+    out.payload += selected_bytes(&tree, ranges);
+    Ok(())
 }
 
 /// Whether only whole chunk groups are asked for, as takers do but for odd ones.
@@ -173,6 +175,18 @@ fn is_whole_groups(tree: &BaoTree, ranges: &ChunkRanges) -> bool {
             BaoChunk::Leaf { ranges, .. } => ranges.is_all(),
             BaoChunk::Parent { .. } => true,
         })
+}
+
+/// Bytes of a file that ranges select.
+fn selected_bytes(tree: &BaoTree, ranges: &ChunkRanges) -> u64 {
+    let size = tree.size();
+    let boundaries = truncate_ranges(ranges, size).boundaries();
+    let bytes = boundaries.chunks(2).map(|pair| {
+        let end = pair.get(1).map_or(size, |end| end.to_bytes().min(size));
+        pair.first()
+            .map_or(0, |start| end.saturating_sub(start.to_bytes()))
+    });
+    bytes.sum()
 }
 
 /// What `bao_tree`'s `encode_ranges` writes for whole groups, read from the file straight into the parts.
@@ -228,7 +242,6 @@ impl Parts {
 impl Write for Parts {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
-        self.payload += bytes.len() as u64;
         if self.buffer.len() >= PART_BYTES {
             self.flush()?;
         }
