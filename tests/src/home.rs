@@ -253,11 +253,15 @@ impl Share {
 
 /// The `shoal` under test: SHOAL_BIN, or target/release/shoal.
 pub fn shoal_binary() -> PathBuf {
-    let path = std::env::var_os("SHOAL_BIN")
-        .map_or_else(|| target_dir().join("release/shoal"), PathBuf::from);
+    std::env::var_os("SHOAL_BIN").map_or_else(|| release_binary("shoal"), PathBuf::from)
+}
+
+/// A program of ours in target/release.
+pub fn release_binary(name: &str) -> PathBuf {
+    let path = target_dir().join("release").join(name);
     assert!(
         path.exists(),
-        "{} is not there: cargo build --release -p shoal",
+        "{} is not there: cargo build --release -p {name}",
         path.display()
     );
     path

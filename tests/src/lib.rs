@@ -22,7 +22,7 @@ mod tree;
 
 pub use compare::{Attributes, assert_same_tree, differences};
 pub use deadline::{Deadline, poll};
-pub use home::{Home, Outcome, Share, in_namespace, needs, scratch, shoal_binary};
+pub use home::{Home, Outcome, Share, in_namespace, needs, release_binary, scratch, shoal_binary};
 pub use mitm::Liar;
 pub use process::Running;
 pub use random::Random;

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::process::Command;
 
-use shoal_tests::clients::{Aria2, Client, Fetch, Libtorrent, QBittorrent};
+use shoal_tests::clients::{Aria2, Client, Fetch, Libtorrent, QBittorrent, free_port};
 use shoal_tests::{
-    Attributes, Deadline, Home, Random, Share, Tree, assert_same_tree, http, poll, scratch,
+    Attributes, Deadline, Home, Random, Running, Share, Tree, assert_same_tree, http, poll,
+    release_binary, scratch,
 };
 
 /// All clients that run on loopback, with what they understand of BEP 47.
@@ -205,6 +207,60 @@ fn two_foreign_clients_swarm_with_each_other() {
     }
 }
 
+/// The tracker as a program of its own, over HTTP and UDP: without the sharer, clients find each other by it alone.
+#[test]
+fn clients_find_each_other_by_tracker_lite() {
+    let mut random = Random::from_env("clients_find_each_other_by_tracker_lite");
+    let dir = scratch().unwrap();
+    let tree = Tree::single_file(dir.path(), "tracked.bin", 3_000_000, &mut random).unwrap();
+    let home = Home::new().unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let ready = share.ready(Deadline::secs(60)).unwrap();
+    let infohash = ready["infohash"].as_str().unwrap();
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let mut command = Command::new(release_binary("tracker-lite"));
+    command.args(["--open", "--listen", &address]);
+    let _tracker = Running::start(command).unwrap();
+    let trackers = ["http", "udp"].map(|scheme| format!("{scheme}://{address}/announce"));
+    poll(Deadline::secs(10), "tracker-lite to answer", || {
+        Ok(http::get(&trackers[0]).ok().map(drop))
+    })
+    .unwrap();
+
+    let seeder_dir = scratch().unwrap();
+    // The sharer is known by its address alone here: libtorrent announces to the first tracker that answers.
+    let by_address = format!(
+        "magnet:?xt=urn:btih:{infohash}&tr={}&x.pe={}",
+        http::encode_query(&trackers[0]),
+        share.address().unwrap()
+    );
+    let mut seeder = Libtorrent::default()
+        .begin(&by_address, seeder_dir.path())
+        .unwrap();
+    seeder.complete(Deadline::secs(60)).unwrap();
+    share.running.kill().unwrap();
+    for tracker in &trackers {
+        let alone = format!(
+            "magnet:?xt=urn:btih:{infohash}&tr={}",
+            http::encode_query(tracker)
+        );
+        // aria2 speaks to UDP trackers through its DHT alone, which is off.
+        let other: Box<dyn Client> = match tracker.starts_with("http") {
+            true => Box::new(Aria2),
+            false => Box::new(QBittorrent),
+        };
+        for client in [Box::<Libtorrent>::default(), other] {
+            let target = scratch().unwrap();
+            client
+                .fetch(&alone, target.path(), Deadline::secs(60))
+                .unwrap();
+            let got = target.path().join("tracked.bin");
+            assert_same_tree(tree.path(), &got, Attributes::BytesOnly);
+        }
+    }
+    Box::new(seeder).close().unwrap();
+}
+
 fn torrent_address(share: &Share, tree: &Tree) -> String {
     let name = http::encode_path(&tree.name());
     let address = format!("{}/{name}.torrent", share.url);
@@ -256,7 +312,7 @@ fn libtorrent_infohash(path: &Path) -> String {
     let python = shoal_tests::needs("python").unwrap();
     let code =
         "import sys, libtorrent as lt; print(lt.load_torrent_file(sys.argv[1]).info_hashes.v1)";
-    let output = std::process::Command::new(python)
+    let output = Command::new(python)
         .arg("-c")
         .arg(code)
         .arg(path)

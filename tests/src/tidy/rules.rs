@@ -308,7 +308,11 @@ pub fn machine_paths(root: &Path, files: &[PathBuf]) -> Vec<String> {
         };
         for (index, line) in text.lines().enumerate() {
             for name in &banned {
-                if line.contains(name.as_str()) {
+                let found = line.match_indices(name.as_str()).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    !before.is_some_and(|char| char.is_alphanumeric() || "_-.}".contains(char))
+                });
+                if found {
                     let shown = path.strip_prefix(root).unwrap_or(path).display();
                     wrong.push(format!(
                         "{shown}:{}: {name} is a path of one machine",
