@@ -42,7 +42,7 @@ impl Watch {
             self.found = Some(Instant::now());
         }
         let took = began.elapsed();
-        self.next = Instant::now() + (took * 20).max(Duration::from_millis(1));
+        self.next = Instant::now() + (took * 5).max(Duration::from_millis(1));
     }
 
     /// When the first byte was seen.
