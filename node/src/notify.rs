@@ -123,7 +123,8 @@ async fn post(client: &reqwest::Client, url: &str, notice: &Notice) {
         let why = match request.send().await {
             Ok(response) if response.status().is_success() => return,
             Ok(response) => response.status().to_string(),
-            Err(error) => error.to_string(),
+            // An address may hold a secret: it is not logged.
+            Err(error) => error.without_url().to_string(),
         };
         match waits.next() {
             Some(wait) => tokio::time::sleep(wait).await,

@@ -8,6 +8,8 @@ pub const NAME_MAX_BYTES: usize = 255;
 pub const PATH_MAX_DEPTH: usize = 256;
 /// Entries of a manifest.
 pub const MANIFEST_MAX_ENTRIES: usize = 4_000_000;
+/// Bytes of all paths of a manifest that is read: prefix-coded, few bytes can stand for long paths.
+pub const MANIFEST_PATHS_MAX_BYTES: usize = 512 << 20;
 /// Bytes of an encoded manifest that a taker accepts.
 pub const MANIFEST_MAX_BYTES: usize = 512 << 20;
 /// Bytes of an encoded capability.
@@ -26,5 +28,5 @@ pub const BENCODE_MAX_DEPTH: usize = 64;
 pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Bytes one BitTorrent `request` may ask for: 128 KiB, as common clients accept.
 pub const PEER_REQUEST_MAX_BYTES: u32 = 128 * 1024;
-/// Bytes of an iroh-blobs request; 16 MiB hold a `GetMany` of 100,000 hashes.
-pub const BLOBS_REQUEST_MAX_BYTES: usize = 16 << 20;
+/// Bytes of an iroh-blobs request; 1 MiB holds a `GetMany` of 30,000 hashes.
+pub const BLOBS_REQUEST_MAX_BYTES: usize = 1 << 20;

@@ -5,7 +5,7 @@
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::ContentHash;
-use crate::limits::{MANIFEST_MAX_ENTRIES, PATH_MAX_BYTES};
+use crate::limits::{MANIFEST_MAX_ENTRIES, MANIFEST_PATHS_MAX_BYTES, PATH_MAX_BYTES};
 use crate::path::{RelPath, symlink_stays_inside};
 use std::collections::HashSet;
 
@@ -186,6 +186,7 @@ impl Manifest {
         };
         let name = r.text("name", crate::limits::NAME_MAX_BYTES)?.to_owned();
         let count = r.count("number of entries", MANIFEST_MAX_ENTRIES)?;
+        let mut paths_bytes = 0;
         // An entry takes five bytes or more: a count that the bytes cannot hold reserves nothing.
         let mut entries: Vec<Entry> = Vec::with_capacity(count.min(r.left() / 5));
         for _ in 0..count {
@@ -194,6 +195,13 @@ impl Manifest {
                 .map(|e: &Entry| (e.path.as_str(), e.mtime_ns))
                 .unwrap_or(("", 0));
             let entry = decode_entry(&mut r, before)?;
+            paths_bytes += entry.path.as_str().len();
+            if paths_bytes > MANIFEST_PATHS_MAX_BYTES {
+                return Err(DecodeError::Limit {
+                    what: "length of all paths",
+                    limit: MANIFEST_PATHS_MAX_BYTES,
+                });
+            }
             entries.push(entry);
         }
         r.finish()?;

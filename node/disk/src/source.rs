@@ -81,7 +81,12 @@ impl SourceFile {
     /// `Gone` if it was removed, `Changed`, or `Io`.
     pub fn check(&self) -> Result<(), SourceError> {
         let meta = shoal_jail::Meta::from(&rustix::fs::fstat(&self.file).map_err(io::Error::from)?);
-        match Stamp::from(&meta) == self.stamp {
+        // Device numbers may change when the machine starts again: they say nothing of the file.
+        let now = Stamp {
+            dev: self.stamp.dev,
+            ..Stamp::from(&meta)
+        };
+        match now == self.stamp {
             true => Ok(()),
             false if meta.nlink == 0 => Err(SourceError::Gone),
             false => Err(SourceError::Changed),

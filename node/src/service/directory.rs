@@ -38,6 +38,10 @@ impl Served for ServedShare {
         self.context.capability(&self.share.row())
     }
 
+    fn manifest(&self) -> Option<ContentHash> {
+        Some(self.share.content()?.manifest.hash())
+    }
+
     fn record(&self) -> Option<Bytes> {
         self.share
             .content()
@@ -58,6 +62,10 @@ impl Served for ServedShare {
 
     fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal> {
         Ok(Arc::new(self.share.admit(&guest(visitor))?))
+    }
+
+    fn says_complete(&self, visitor: &Visitor) {
+        self.share.says_complete(&guest(visitor));
     }
 
     fn ended(&self) -> CancellationToken {

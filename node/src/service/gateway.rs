@@ -135,9 +135,7 @@ impl PublicShare for GatewayShare {
     }
 
     fn done(&self, visitor: &Visitor) {
-        if let Ok(seat) = self.share.admit(&guest(visitor)) {
-            shoal_transfer::serve::port::Seat::complete(&seat);
-        }
+        self.share.says_complete(&guest(visitor));
     }
 }
 

@@ -226,7 +226,9 @@ pub(super) fn load(share: &Arc<LiveShare>, context: &Context) {
 }
 
 fn rest(share: &LiveShare, why: &str) {
-    tracing::warn!(link = %share.id, why, "a link rests");
+    if !matches!(share.phase(), Phase::Resting(_)) {
+        tracing::warn!(link = %share.id, why, "a link rests");
+    }
     share.set_phase(Phase::Resting(why.into()));
 }
 
@@ -305,8 +307,11 @@ fn fail(share: &LiveShare, context: &Context, error: MakeError) {
     let why = error.message.clone();
     let kept = share.update(|row| {
         row.state = ShareState::Failed { why };
-        row.end = shoal_store::ShareEnd::Stopped { at_s: now_s() };
+        if row.end == shoal_store::ShareEnd::Active {
+            row.end = shoal_store::ShareEnd::Stopped { at_s: now_s() };
+        }
     });
+    share.ended.cancel();
     if let Err(error) = kept {
         tracing::warn!(%error, "that a share failed could not be kept");
     }

@@ -26,6 +26,7 @@ use crate::identity::Identity;
 use crate::ports::Ports;
 use share::LiveShare;
 use shoal_api::{Mapping, Reach};
+use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{InfoHash, LinkId};
 use shoal_store::ShareEnd;
 use std::collections::HashMap;
@@ -34,6 +35,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+/// How often links whose files were not there are looked at again.
+const RESTING_RETRY: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// What all links of a node share.
 pub(crate) struct Context {
@@ -150,11 +154,16 @@ impl Service {
     pub(crate) async fn run(self: Arc<Self>) {
         let service = self.clone();
         let loading = tokio::task::spawn_blocking(move || service.load_all());
-        tokio::join!(self.expire_links(), self.tell_taking(), async {
-            if let Err(panic) = loading.await {
-                tracing::error!(%panic, "loading the links broke down");
+        tokio::join!(
+            self.expire_links(),
+            self.tell_taking(),
+            self.wake_resting(),
+            async {
+                if let Err(panic) = loading.await {
+                    tracing::error!(%panic, "loading the links broke down");
+                }
             }
-        });
+        );
     }
 
     fn load_all(self: &Arc<Self>) {
@@ -185,11 +194,36 @@ impl Service {
     async fn expire_links(&self) {
         loop {
             let next_ms = self.all().iter().filter_map(|share| share.expire()).min();
-            let wait = std::time::Duration::from_millis(next_ms.unwrap_or(u64::from(u32::MAX)));
+            // Looked at every second, because clocks are set and machines sleep.
+            let wait = next_ms.map_or(u64::from(u32::MAX), |ms| ms.min(1_000));
+            let wait = std::time::Duration::from_millis(wait);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.expiries.notified() => {}
                 () = self.context.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// A disk that was not there when the node started may be there now.
+    async fn wake_resting(self: &Arc<Self>) {
+        let mut ticks = tokio::time::interval(RESTING_RETRY);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.context.stopping.cancelled() => return,
+            }
+            for share in self.all() {
+                if matches!(share.phase(), share::Phase::Resting(_))
+                    && share.refusal() == Some(Refusal::Resting)
+                {
+                    let context = self.context.clone();
+                    let loaded =
+                        tokio::task::spawn_blocking(move || hashing::load(&share, &context)).await;
+                    if let Err(panic) = loaded {
+                        tracing::error!(%panic, "loading a link broke down");
+                    }
+                }
             }
         }
     }

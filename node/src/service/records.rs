@@ -61,14 +61,27 @@ impl Records {
         Ok(page.rows.into_iter().map(|(_, row)| row_of(row)).collect())
     }
 
-    /// Keeps who reserved or used a slot, so that a restart does not give it away again.
-    pub(crate) fn keep_taker(&self, link: &LinkId, taker: &Taker, progress: &Progress) {
-        if let Err(error) = self
-            .store
-            .put_taker(link, taker, progress, Durability::Flushed)
-        {
+    /// Keeps who reserved or used a slot, so that a restart does not give it away again. Where nothing
+    /// limits the downloads, only who has everything is worth a row.
+    pub(crate) fn keep_taker(
+        &self,
+        link: &LinkId,
+        taker: &Taker,
+        progress: &Progress,
+        durability: Durability,
+    ) {
+        if let Err(error) = self.store.put_taker(link, taker, progress, durability) {
             tracing::warn!(%error, "a taker of a link could not be kept");
         }
+    }
+}
+
+/// A flush takes milliseconds, in which an async thread could serve others.
+pub(crate) fn off_the_runtime<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

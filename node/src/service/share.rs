@@ -3,7 +3,7 @@
 use super::clock::{now_ms, now_s};
 use super::content::Content;
 use super::listing::Listing;
-use super::records::Records;
+use super::records::{Records, off_the_runtime};
 use super::takers::{Guest, TakerSeat, Takers};
 use shoal_api::{Event, Problem};
 use shoal_disk::{Counters, SourceError};
@@ -40,6 +40,7 @@ pub(crate) struct LiveShare {
     row: RwLock<Arc<ShareRow>>,
     phase: RwLock<Phase>,
     problems: Mutex<BTreeMap<String, String>>,
+    writing: Mutex<()>,
     records: Records,
 }
 
@@ -48,7 +49,7 @@ impl LiveShare {
     pub(crate) fn new(row: ShareRow, records: Records) -> Result<Self, StoreError> {
         let kept = records.store.takers(&row.id)?;
         let ended = CancellationToken::new();
-        if row.end != ShareEnd::Active {
+        if matches!(row.end, ShareEnd::Stopped { .. } | ShareEnd::Expired) {
             ended.cancel();
         }
         Ok(Self {
@@ -63,6 +64,7 @@ impl LiveShare {
             row: RwLock::new(Arc::new(row)),
             phase: RwLock::new(Phase::Walking),
             problems: Mutex::default(),
+            writing: Mutex::default(),
             records,
         })
     }
@@ -95,6 +97,8 @@ impl LiveShare {
         &self,
         change: impl FnOnce(&mut ShareRow),
     ) -> Result<Arc<ShareRow>, StoreError> {
+        // Two changes at once must not reach the store in one order and this row in the other.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let row = Arc::new(self.records.store.update_share(
             &self.id,
             Durability::Flushed,
@@ -125,10 +129,13 @@ impl LiveShare {
         match row.end {
             ShareEnd::Stopped { .. } => Some(Refusal::Stopped),
             ShareEnd::Expired => Some(Refusal::Expired),
-            ShareEnd::UsedUp => None,
-            ShareEnd::Active if row.expires_s.is_some_and(|end| now_s() >= end) => {
+            ShareEnd::Active | ShareEnd::UsedUp
+                if row.expires_s.is_some_and(|end| now_s() >= end) =>
+            {
                 Some(Refusal::Expired)
             }
+            // Who used a slot a moment ago may finish; slots refuse everybody else.
+            ShareEnd::UsedUp => None,
             ShareEnd::Active => match self.phase() {
                 Phase::Failed(_) | Phase::Resting(_) => Some(Refusal::Resting),
                 _ => None,
@@ -153,12 +160,26 @@ impl LiveShare {
         }
     }
 
+    /// A taker says that it has everything.
+    pub(crate) fn says_complete(&self, guest: &Guest) {
+        self.takers.says_complete(guest);
+        self.end_if_used_up();
+    }
+
     /// A link whose every download is used ends; who is at it may finish.
     fn end_if_used_up(&self) {
         if self.row().end != ShareEnd::Active || !self.takers.used_up() {
             return;
         }
-        match self.update(|row| row.end = ShareEnd::UsedUp) {
+        let used_up = off_the_runtime(|| {
+            self.update(|row| {
+                if row.end == ShareEnd::Active {
+                    row.end = ShareEnd::UsedUp;
+                }
+            })
+        });
+        match used_up {
+            Ok(row) if row.end != ShareEnd::UsedUp => {}
             Ok(_) => self.records.tell(Event::Ended {
                 id: self.id.to_string(),
                 why: Refusal::UsedUp.to_string(),
@@ -202,7 +223,11 @@ impl LiveShare {
 
     /// Ends the link: what runs is cut off, what comes is refused, and the row says why.
     pub(crate) fn end(&self, how: ShareEnd) -> Result<(), StoreError> {
-        self.update(|row| row.end = how)?;
+        self.update(|row| {
+            if matches!(row.end, ShareEnd::Active | ShareEnd::UsedUp) {
+                row.end = how;
+            }
+        })?;
         self.ended.cancel();
         let why = match how {
             ShareEnd::Stopped { .. } => Refusal::Stopped,
@@ -221,7 +246,7 @@ impl LiveShare {
         let row = self.row();
         let end_ms = row
             .expires_s
-            .filter(|_| row.end == ShareEnd::Active)?
+            .filter(|_| matches!(row.end, ShareEnd::Active | ShareEnd::UsedUp))?
             .saturating_mul(1000);
         let left = end_ms.saturating_sub(now_ms());
         if left > 0 {

@@ -3,11 +3,12 @@
 //! The counting itself is `protocol::slots`; here it meets the clock, the store, the log and the events.
 
 use super::clock::now_ms;
-use super::records::Records;
+use super::records::{Records, off_the_runtime};
 use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
 use shoal_protocol::slots::{Admission, IDLE_MS, Progress, Slots, Stage, Taker};
+use shoal_store::Durability;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,7 @@ impl Mark {
 /// The takers of one link.
 pub(crate) struct Takers {
     link: LinkId,
+    max: Option<u32>,
     total_bytes: AtomicU64,
     slots: Mutex<Slots>,
     live: Mutex<HashMap<Taker, Live>>,
@@ -76,6 +78,7 @@ impl Takers {
         }
         Self {
             link,
+            max,
             total_bytes: AtomicU64::new(0),
             slots: Mutex::new(slots),
             live: Mutex::default(),
@@ -126,6 +129,19 @@ impl Takers {
         let now = now_ms();
         if note_once(&self.looked, now, taker_of(guest)) {
             self.note(now, guest, LogWhat::Opened, 0);
+        }
+    }
+
+    /// Somebody says that it has everything. Only who was sent something is believed, or slots could be
+    /// used up by words alone.
+    pub(crate) fn says_complete(&self, guest: &Guest) {
+        let taker = taker_of(guest);
+        let whole = self.total_bytes.load(Ordering::Relaxed);
+        let took = lock(&self.slots)
+            .progress(&taker)
+            .is_some_and(|progress| progress.bytes > 0 || whole == 0);
+        if took {
+            self.complete(taker, guest);
         }
     }
 
@@ -231,8 +247,19 @@ impl Takers {
     }
 
     fn keep(&self, taker: Taker) {
-        if let Some(progress) = lock(&self.slots).progress(&taker).copied() {
-            self.records.keep_taker(&self.link, &taker, &progress);
+        let Some(progress) = lock(&self.slots).progress(&taker).copied() else {
+            return;
+        };
+        match (self.max, progress.stage) {
+            (None, Stage::Taking) => {}
+            (None, Stage::Complete) => {
+                self.records
+                    .keep_taker(&self.link, &taker, &progress, Durability::Lazy);
+            }
+            (Some(_), _) => off_the_runtime(|| {
+                self.records
+                    .keep_taker(&self.link, &taker, &progress, Durability::Flushed);
+            }),
         }
     }
 

@@ -73,11 +73,8 @@ impl Listener for TakerListener {
                 reason: refusal.to_string(),
             };
         }
-        // Whoever took from other peers counts as well, once it has everything.
-        if event.event == Event::Completed
-            && let Ok(seat) = share.admit(&guest)
-        {
-            port::Seat::complete(&seat);
+        if event.event == Event::Completed {
+            share.says_complete(&guest);
         }
         Admission::Admitted
     }

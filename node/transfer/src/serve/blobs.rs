@@ -15,16 +15,18 @@ use iroh_blobs::store::IROH_BLOCK_SIZE;
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::limits::BLOBS_REQUEST_MAX_BYTES;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::Mutex;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// Bytes that are collected before they go to the network.
 const PART_BYTES: usize = 256 * 1024;
 /// Bytes that one read of a file brings.
 const READ_AHEAD_BYTES: usize = 512 * 1024;
 /// Answers that are written at a time, each by a thread of its own; others wait for their turn.
-static ANSWERS: Semaphore = Semaphore::const_new(128);
+static ANSWERS: Semaphore = Semaphore::const_new(384);
 /// Parts that wait for the network.
 const PARTS_WAITING: usize = 4;
 
@@ -42,15 +44,20 @@ pub enum RequestError {
     Large,
 }
 
-/// One blob and the ranges of it that were asked for.
-type Part = (ContentHash, ChunkRanges);
-
 /// A request of a taker, understood.
+///
+/// It stays as small as it came: ranges that are repeated for many blobs are not copied for each.
 #[derive(Debug)]
-pub struct Asked(Vec<Part>);
+pub enum Asked {
+    /// Ranges of one blob.
+    One(GetRequest),
+    /// Ranges of several.
+    Many(GetManyRequest),
+}
 
 impl Asked {
-    /// Reads the bytes of a request: postcard, as iroh-blobs sends it.
+    /// Reads the bytes of a request: postcard, as iroh-blobs sends it. Large ones take a while: call it on
+    /// a blocking thread.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -59,34 +66,44 @@ impl Asked {
             return Err(RequestError::Large);
         }
         match postcard::from_bytes(bytes).map_err(|_| RequestError::Bytes)? {
-            Request::Get(request) => Self::single(&request),
-            Request::GetMany(request) => Ok(Self::many(&request)),
+            // A link's blobs are files and a manifest, never hash sequences: only the blob itself can be asked for.
+            Request::Get(request) => match request.ranges.as_single() {
+                Some((0, _)) => Ok(Self::One(request)),
+                None if request.ranges.is_empty() => Ok(Self::One(request)),
+                _ => Err(RequestError::Kind),
+            },
+            Request::GetMany(request) => Ok(Self::Many(request)),
             _ => Err(RequestError::Kind),
         }
     }
 
-    /// A link's blobs are files and a manifest, never hash sequences: only the blob itself can be asked for.
-    fn single(request: &GetRequest) -> Result<Self, RequestError> {
-        let hash = ContentHash(*request.hash.as_bytes());
-        match request.ranges.as_single() {
-            Some((0, ranges)) => Ok(Self(vec![(hash, ranges.clone())])),
-            None if request.ranges.is_empty() => Ok(Self(Vec::new())),
-            _ => Err(RequestError::Kind),
+    /// Whether nothing but this blob is asked for.
+    pub fn is_only(&self, hash: &ContentHash) -> bool {
+        match self {
+            Self::One(request) => request.hash.as_bytes() == hash.as_bytes(),
+            Self::Many(request) => {
+                matches!(request.hashes.as_slice(), [only] if only.as_bytes() == hash.as_bytes())
+            }
         }
     }
 
-    fn many(request: &GetManyRequest) -> Self {
-        let ranges = request.ranges.iter_infinite();
-        let parts = request
-            .hashes
-            .iter()
-            .zip(ranges)
-            .filter(|(_, ranges)| !ranges.is_empty());
-        Self(
-            parts
-                .map(|(hash, ranges)| (ContentHash(*hash.as_bytes()), ranges.clone()))
-                .collect(),
-        )
+    /// Calls `each` for every blob and its ranges, in order, until it says no.
+    fn for_each(&self, mut each: impl FnMut(ContentHash, &ChunkRanges) -> ControlFlow<()>) {
+        match self {
+            Self::One(request) => {
+                if let Some((_, ranges)) = request.ranges.as_single() {
+                    let _ = each(ContentHash(*request.hash.as_bytes()), ranges);
+                }
+            }
+            Self::Many(request) => {
+                let wanted = request.hashes.iter().zip(request.ranges.iter_infinite());
+                for (hash, ranges) in wanted.filter(|(_, ranges)| !ranges.is_empty()) {
+                    if each(ContentHash(*hash.as_bytes()), ranges).is_break() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -119,27 +136,29 @@ fn write_answer(
     seat: Arc<dyn Seat>,
     sender: mpsc::Sender<io::Result<Bytes>>,
 ) {
-    let ended = served.ended();
     let mut out = Parts {
         buffer: BytesMut::with_capacity(PART_BYTES),
         sender,
         payload: 0,
+        ended: served.ended(),
         seat,
     };
-    for (hash, ranges) in asked.0 {
+    let mut failed = None;
+    asked.for_each(|hash, ranges| {
         let Some(blob) = served.blob(&hash) else {
-            break;
+            return ControlFlow::Break(());
         };
-        if ended.is_cancelled() {
-            return out.fail(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the link was stopped",
-            ));
+        match encode_blob(&blob, ranges, &mut out) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                tracing::debug!(%hash, %error, "answer ended early");
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
         }
-        if let Err(error) = encode_blob(&blob, &ranges, &mut out) {
-            tracing::debug!(%hash, %error, "answer ended early");
-            return out.fail(error);
-        }
+    });
+    if let Some(error) = failed {
+        return out.fail(error);
     }
     if let Err(error) = out.flush() {
         tracing::debug!(%error, "taker went away");
@@ -217,6 +236,7 @@ struct Parts {
     buffer: BytesMut,
     sender: mpsc::Sender<io::Result<Bytes>>,
     payload: u64,
+    ended: CancellationToken,
     seat: Arc<dyn Seat>,
 }
 
@@ -251,6 +271,12 @@ impl Write for Parts {
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
+        }
+        if self.ended.is_cancelled() {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the link has ended",
+            ));
         }
         let part = std::mem::replace(
             &mut self.buffer,
@@ -328,7 +354,6 @@ mod tests {
     use bao_tree::ChunkNum;
     use shoal_protocol::hello::Refusal;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use tokio_util::sync::CancellationToken;
 
     #[derive(Default)]
     struct Counter(AtomicU64);
@@ -368,13 +393,19 @@ mod tests {
             Ok(Arc::new(Counter::default()))
         }
 
+        fn manifest(&self) -> Option<ContentHash> {
+            None
+        }
+
+        fn says_complete(&self, _: &crate::serve::port::Visitor) {}
+
         fn ended(&self) -> CancellationToken {
             CancellationToken::new()
         }
     }
 
     async fn answered(blob: &Arc<MemoryBlob>, ranges: ChunkRanges) -> Vec<u8> {
-        let asked = Asked(vec![(blob.hash(), ranges)]);
+        let asked = Asked::One(GetRequest::blob_ranges(blob.hash().0.into(), ranges));
         let mut parts = answer(
             asked,
             Arc::new(OneBlob(blob.clone())),

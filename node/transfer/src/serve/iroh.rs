@@ -21,7 +21,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A taker that takes nothing for so long gives its place to others.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
-const MAX_STREAMS: usize = 32;
+const MAX_STREAMS: usize = 8;
 
 /// Accepts connections until the endpoint is closed.
 pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
@@ -75,9 +75,11 @@ async fn serve(connection: Connection, address: IpAddr, directory: Arc<dyn Direc
         };
         match stream {
             Ok((send, recv)) => {
-                let Ok(place) = streams.clone().acquire_owned().await else {
-                    return;
+                let place = tokio::select! {
+                    place = streams.clone().acquire_owned() => place,
+                    () = ended.cancelled() => return connection.close(CODE_REFUSED.into(), b"ended"),
                 };
+                let Ok(place) = place else { return };
                 let (served, visitor) = (served.clone(), visitor.clone());
                 tokio::spawn(async move {
                     if let Err(error) = serve_request(send, recv, served, visitor).await {
@@ -89,10 +91,7 @@ async fn serve(connection: Connection, address: IpAddr, directory: Arc<dyn Direc
             Err(ConnectionError::ApplicationClosed(close))
                 if close.error_code == CODE_DONE.into() =>
             {
-                if let Ok(seat) = served.admit(&visitor) {
-                    seat.complete();
-                }
-                return;
+                return served.says_complete(&visitor);
             }
             Err(_) => return,
         }
@@ -185,22 +184,35 @@ async fn serve_request(
         .await
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
         .map_err(std::io::Error::other)?;
-    let asked = Asked::parse(&request)?;
-    let seat: Arc<dyn Seat> = match served.admit(&visitor) {
+    let asked = tokio::task::spawn_blocking(move || Asked::parse(&request))
+        .await
+        .map_err(std::io::Error::other)??;
+    // The manifest says what there is to take: reading it takes nothing yet.
+    let admitted: Result<Arc<dyn Seat>, Refusal> = match served.manifest() {
+        Some(manifest) if asked.is_only(&manifest) => Ok(Arc::new(NoSeat)),
+        _ => served.admit(&visitor),
+    };
+    let seat = match admitted {
         Ok(seat) => seat,
         Err(refusal) => {
             let _ = send.reset(CODE_REFUSED.into());
             return Err(StreamError::Refused(refusal));
         }
     };
+    let ended = served.ended();
     let mut parts = answer(asked, served, seat);
-    while let Some(part) = parts.recv().await {
+    loop {
+        let part = tokio::select! {
+            part = parts.recv() => part,
+            () = ended.cancelled() => Some(Err(std::io::ErrorKind::ConnectionAborted.into())),
+        };
         match part {
-            Ok(bytes) => timeout(STALL_TIMEOUT, send.write_chunk(bytes))
+            None => break,
+            Some(Ok(bytes)) => timeout(STALL_TIMEOUT, send.write_chunk(bytes))
                 .await
                 .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
                 .map_err(std::io::Error::other)?,
-            Err(error) => {
+            Some(Err(error)) => {
                 let _ = send.reset(CODE_REFUSED.into());
                 return Err(error.into());
             }
@@ -208,4 +220,13 @@ async fn serve_request(
     }
     send.finish().map_err(std::io::Error::other)?;
     Ok(())
+}
+
+/// Where nothing is counted.
+struct NoSeat;
+
+impl Seat for NoSeat {
+    fn sent(&self, _bytes: u64) {}
+
+    fn complete(&self) {}
 }

@@ -53,6 +53,8 @@ pub trait Directory: Send + Sync + 'static {
 pub trait Served: Send + Sync + 'static {
     /// Signed capability.
     fn capability(&self) -> Bytes;
+    /// Hash of the manifest, which may be read without a seat.
+    fn manifest(&self) -> Option<ContentHash>;
     /// Signed content record, once hashing is done.
     fn record(&self) -> Option<Bytes>;
     /// The blob with this hash, if it belongs to this link.
@@ -63,6 +65,8 @@ pub trait Served: Send + Sync + 'static {
     fn refuses(&self, visitor: &Visitor) -> Option<Refusal>;
     /// Before the first byte: a seat, or why there is none.
     fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal>;
+    /// The visitor says that it has everything.
+    fn says_complete(&self, visitor: &Visitor);
     /// Ends when the link is stopped or expires.
     fn ended(&self) -> CancellationToken;
 }

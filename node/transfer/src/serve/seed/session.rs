@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// BEP 3: connections without a message for two minutes are closed; clients send keep-alives before that.
@@ -171,12 +171,13 @@ impl Session<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
         let mut frame = Vec::new();
+        let mut heard = Instant::now();
         loop {
             let mut prefix = [0; 4];
             // A frame begins with four bytes that arrive together or not at all but for attackers, and
             // reading them is the only await that the tick may interrupt.
             let more = tokio::select! {
-                ready = timeout(SILENCE_MAX, wait_for_bytes(&mut reader)) => ready.map_err(|_| SessionError::Silent)??,
+                ready = timeout_at(heard + SILENCE_MAX, wait_for_bytes(&mut reader)) => ready.map_err(|_| SessionError::Silent)??,
                 _ = tick.tick() => {
                     self.tick()?;
                     continue;
@@ -192,6 +193,7 @@ impl Session<'_> {
             timeout(SILENCE_MAX, reader.read_exact(&mut frame))
                 .await
                 .map_err(|_| SessionError::Silent)??;
+            heard = Instant::now();
             self.hear(Message::parse(&frame)?)?;
         }
     }

@@ -5,8 +5,13 @@ use crate::serve::port::{Seat, Torrent};
 use shoal_protocol::peerwire::{BlockRef, PIECE_HEADER_BYTES, encode_piece_header};
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::timeout;
+
+/// Time in which a peer takes 1 MiB at least.
+const STALL_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Where the reader leaves the seat that it got for the peer.
 pub(super) type SeatCell = OnceLock<Arc<dyn Seat>>;
@@ -22,7 +27,7 @@ pub(super) async fn run(
     loop {
         match outbox.next().await {
             Batch::Closed => return Ok(()),
-            Batch::Bytes(bytes) => stream.write_all(&bytes).await?,
+            Batch::Bytes(bytes) => write(&mut stream, &bytes).await?,
             Batch::Blocks(blocks) => {
                 let payload = blocks.iter().map(|block| u64::from(block.len_bytes)).sum();
                 let torrent = torrent.clone();
@@ -31,7 +36,7 @@ pub(super) async fn run(
                     read_blocks(torrent.as_ref(), &blocks, buffer)
                 });
                 let bytes = read.await.map_err(io::Error::other)??;
-                stream.write_all(&bytes).await?;
+                write(&mut stream, &bytes).await?;
                 if let Some(seat) = seat.get() {
                     seat.sent(payload);
                 }
@@ -39,6 +44,13 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// A peer that takes nothing for so long gives its place to others.
+async fn write(stream: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
+    timeout(STALL_TIMEOUT, stream.write_all(bytes))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// `piece` messages, one behind the other.
