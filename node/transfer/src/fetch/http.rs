@@ -70,7 +70,7 @@ impl Web {
             // Reading the system's certificates takes longer than a small share.
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(SourceError::broken)?;
+        let client = builder.build().map_err(broken)?;
         Ok(Self {
             client,
             origin,
@@ -93,7 +93,8 @@ impl Web {
         if response.status() == StatusCode::ACCEPTED {
             return Ok(Now::Later(retry_after(response.headers())));
         }
-        let bytes = read_whole(response, shoal_protocol::limits::RECORD_MAX_BYTES).await?;
+        let limit = shoal_protocol::limits::RECORD_MAX_BYTES;
+        let bytes = read_whole(response, limit, self.answer_timeout).await?;
         Ok(Now::Here(bytes))
     }
 
@@ -124,7 +125,7 @@ impl Web {
         {
             return Ok(None);
         }
-        Ok(Some(WebBody(accepted(response)?)))
+        Ok(Some(WebBody(content(accepted(response)?)?)))
     }
 
     /// Bytes `start..end` of a file, as they are.
@@ -138,7 +139,8 @@ impl Web {
         let range = format!("bytes={start}-{}", end.saturating_sub(1));
         let response = self
             .send(self.client.get(self.url(&path)).header(RANGE, range))
-            .await?;
+            .await
+            .and_then(content)?;
         if response.status() == StatusCode::OK && start > 0 {
             return Err(SourceError::Broken(
                 "it does not give parts of files".into(),
@@ -158,8 +160,8 @@ impl Web {
     }
 
     async fn whole(&self, request: RequestBuilder, limit: usize) -> Result<Vec<u8>, SourceError> {
-        let response = self.send(request).await?;
-        read_whole(response, limit).await
+        let response = content(self.send(request).await?)?;
+        read_whole(response, limit, self.answer_timeout).await
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, SourceError> {
@@ -177,7 +179,7 @@ impl Web {
         timeout(self.answer_timeout, request)
             .await
             .map_err(late)?
-            .map_err(SourceError::broken)
+            .map_err(broken)
     }
 }
 
@@ -194,7 +196,7 @@ impl WebBody {
                     None => return Ok(true),
                 },
             };
-            let Some(part) = chunk.map_err(SourceError::broken)? else {
+            let Some(part) = chunk.map_err(broken)? else {
                 return Ok(bytes > 0);
             };
             bytes += part.len();
@@ -204,7 +206,13 @@ impl WebBody {
     }
 }
 
-async fn read_whole(mut response: Response, limit: usize) -> Result<Vec<u8>, SourceError> {
+/// Reads a body that must not be longer than `limit` bytes; a part of it may take as long as `patience`.
+async fn read_whole(
+    mut response: Response,
+    limit: usize,
+    patience: Duration,
+) -> Result<Vec<u8>, SourceError> {
+    let late = |_| SourceError::Broken("its answer stopped half way".into());
     let long = || SourceError::Lied(format!("an answer is longer than {limit} bytes"));
     let announced = response
         .headers()
@@ -214,13 +222,30 @@ async fn read_whole(mut response: Response, limit: usize) -> Result<Vec<u8>, Sou
         return Err(long());
     }
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-    while let Some(part) = response.chunk().await.map_err(SourceError::broken)? {
+    while let Some(part) = timeout(patience, response.chunk())
+        .await
+        .map_err(late)?
+        .map_err(broken)?
+    {
         if bytes.len() + part.len() > limit {
             return Err(long());
         }
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
+}
+
+/// Addresses are shown beside the reason, and need not be in it again.
+fn broken(error: reqwest::Error) -> SourceError {
+    SourceError::broken(error.without_url())
+}
+
+/// An answer that is what was asked for. A node that was just started again has to hash first.
+fn content(response: Response) -> Result<Response, SourceError> {
+    match response.status() {
+        StatusCode::ACCEPTED => Err(SourceError::Broken("it is still hashing".into())),
+        _ => Ok(response),
+    }
 }
 
 fn accepted(response: Response) -> Result<Response, SourceError> {
@@ -231,6 +256,7 @@ fn accepted(response: Response) -> Result<Response, SourceError> {
         status if status.is_success() => Ok(response),
         StatusCode::NOT_FOUND => Err(SourceError::Refused(Refusal::Unknown)),
         StatusCode::GONE => Err(SourceError::Refused(Refusal::Stopped)),
+        StatusCode::CONFLICT => Err(SourceError::Changed),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(SourceError::Refused(Refusal::Password))
         }

@@ -5,7 +5,7 @@ use super::pipe::BATCH_BYTES;
 use super::quic;
 use super::source::SourceError;
 use bytes::Bytes;
-use iroh::endpoint::{Connection, PortmapperConfig, RecvStream, presets};
+use iroh::endpoint::{Connection, PortmapperConfig, ReadError, RecvStream, presets};
 use iroh::{Endpoint, EndpointAddr, PublicKey, RelayMode};
 use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Welcome};
 use shoal_protocol::id::{DeviceId, LinkId, TakerToken};
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 /// Close code by which a taker says that it has everything.
 const CODE_DONE: u32 = 1;
+/// Reset code of a stream whose rest is not given, because a file changed or the link was stopped.
+const CODE_REFUSED: u32 = 2;
 /// Parts of a stream that are taken over at once.
 const PARTS: usize = 64;
 
@@ -177,7 +179,7 @@ impl IrohBody {
                     None => return Ok(true),
                 },
             };
-            let Some(count) = count.map_err(SourceError::broken)? else {
+            let Some(count) = count.map_err(ended)? else {
                 return Ok(bytes > 0);
             };
             for part in self.parts.iter_mut().take(count) {
@@ -186,5 +188,12 @@ impl IrohBody {
             }
         }
         Ok(true)
+    }
+}
+
+fn ended(error: ReadError) -> SourceError {
+    match error {
+        ReadError::Reset(code) if code == CODE_REFUSED.into() => SourceError::Changed,
+        other => SourceError::broken(other),
     }
 }

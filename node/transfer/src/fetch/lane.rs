@@ -104,9 +104,7 @@ async fn fetch(
             Err(SourceError::Local)
         }
         (Err(DecodeError::Short), Err(error)) => Err(error),
-        (Err(DecodeError::Short), Ok(())) => Err(SourceError::Broken(
-            "it does not have all files any more: they were changed or moved there".into(),
-        )),
+        (Err(DecodeError::Short), Ok(())) => Err(SourceError::Changed),
     }
 }
 
@@ -237,7 +235,9 @@ pub(crate) async fn read_blob(
 ) -> Result<Vec<u8>, SourceError> {
     let request = Request::Get(GetRequest::blob(hash.0));
     let request = postcard::to_allocvec(&request).map_err(SourceError::broken)?;
-    let body = channel.request(&request).await?;
+    let late = |_| SourceError::Broken("no answer".into());
+    let answer = timeout(stall, channel.request(&request)).await;
+    let body = answer.map_err(late)??;
     let body = body.ok_or_else(|| SourceError::Broken("it does not answer requests".into()))?;
     let (sender, mut reader) = pipe();
     let job = tokio::task::spawn_blocking(move || {

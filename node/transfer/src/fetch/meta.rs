@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const POLL_MIN: Duration = Duration::from_millis(50);
+const POLL_MAX: Duration = Duration::from_secs(5);
 
 /// What a link contains, and where it can be had.
 pub(crate) struct Found {
@@ -152,7 +153,7 @@ impl Finder<'_> {
                 Now::Later(at_most) => {
                     self.progress.event(Event::Phase(Phase::WaitingForHashing));
                     tokio::time::sleep(wait.min(at_most)).await;
-                    wait *= 2;
+                    wait = (wait * 2).min(POLL_MAX);
                 }
             }
         };

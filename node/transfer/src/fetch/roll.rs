@@ -1,8 +1,8 @@
 //! The roll of all sources of one `get`: how each is, and what that means for the whole.
 
+use super::Way;
 use super::error::{GetError, Tried};
 use super::source::SourceError;
-use super::Way;
 use shoal_protocol::hello::Refusal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -51,12 +51,13 @@ impl Roll {
         self.lock().iter().any(|status| status.way != Way::Torrent)
     }
 
-    /// Whether the node that made the link refuses for good.
+    /// Whether the node that made the link refuses for good, or has the files no more.
     pub(crate) fn is_refused(&self) -> bool {
         self.lock().iter().any(|status| match &status.state {
             Standing::Failed(error @ SourceError::Refused(why)) => {
                 error.is_final() && *why != Refusal::Unknown
             }
+            Standing::Failed(SourceError::Changed) => true,
             _ => false,
         })
     }
@@ -113,6 +114,7 @@ pub(crate) fn verdict(tried: Vec<(Way, String, SourceError)>) -> GetError {
     }
     let lie = tried.iter().find_map(|(_, _, error)| match error {
         SourceError::Lied(why) => Some(why.clone()),
+        SourceError::Changed => Some(error.to_string()),
         _ => None,
     });
     if let Some(why) = lie {
@@ -176,6 +178,11 @@ mod tests {
             verdict(vec![at(broken()), at(SourceError::Lied("x".into()))]),
             GetError::Verification(_)
         ));
+        let GetError::Verification(why) = verdict(vec![at(broken()), at(SourceError::Changed)])
+        else {
+            panic!("changed files have to be told");
+        };
+        assert_eq!(why, "files were changed or moved where they are shared");
         let GetError::Unreachable { tried } = verdict(vec![at(broken())]) else {
             panic!("it has to be unreachable");
         };

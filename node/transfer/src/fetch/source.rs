@@ -27,6 +27,9 @@ pub(crate) enum SourceError {
     /// It sent something else than what was signed.
     #[error("{0}")]
     Lied(String),
+    /// It serves the link, but not these bytes any more.
+    #[error("files were changed or moved where they are shared")]
+    Changed,
     /// It cannot be reached, or broke off.
     #[error("{0}")]
     Broken(String),
@@ -64,16 +67,19 @@ pub(crate) enum Body {
 }
 
 impl SourceError {
-    /// From whatever a library says, with its causes.
+    /// From whatever a library says: the innermost cause, which is what a person can act on.
     pub(crate) fn broken(error: impl std::error::Error) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(inner) = cause {
             let more = inner.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
+            if !more.is_empty() {
+                text = more;
             }
             cause = inner.source();
+        }
+        if let Some(at) = text.find(" (os error ") {
+            text.truncate(at);
         }
         Self::Broken(text)
     }
@@ -82,7 +88,7 @@ impl SourceError {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Refused(Refusal::Resting) | Self::Broken(_) => false,
-            Self::Refused(_) | Self::Lied(_) | Self::Local => true,
+            Self::Refused(_) | Self::Lied(_) | Self::Changed | Self::Local => true,
         }
     }
 }
@@ -156,6 +162,7 @@ pub(crate) async fn run(
 ) {
     let mut ready = channel;
     let mut backoff = BACKOFF_MIN;
+    let mut was_changed = false;
     let stop = engine.stop.clone();
     loop {
         let connected = match ready.take() {
@@ -176,8 +183,17 @@ pub(crate) async fn run(
                 }
                 if engine.staging.marks.by_way(address.way()) > before {
                     backoff = BACKOFF_MIN;
+                    was_changed = false;
                 }
-                failed
+                match failed {
+                    // Other files may still be as they were, and iroh resets streams likewise when
+                    // the link was stopped, of which the next greeting tells.
+                    SourceError::Changed if !was_changed => {
+                        was_changed = true;
+                        SourceError::Broken(SourceError::Changed.to_string())
+                    }
+                    other => other,
+                }
             }
         };
         if stop.is_cancelled() {
