@@ -9,7 +9,8 @@ use super::progress::{Event, Phase, Progress, WayState};
 use super::queue::{End, Queue, Twins};
 use super::roll::Roll;
 use super::source::{self, SourceError};
-use super::staging::{Enter, Staging, folder_name, known_taker};
+use super::staging::{Enter, Staging, discard, folder_name, known_taker, swarm_folder};
+use super::suspects::Suspects;
 use super::target::{Target, look};
 use super::torrent::Joiner;
 use super::{Fetched, GetRequest, Options, Outcome, Way, finish, watch};
@@ -47,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) blocking: TaskTracker,
     /// How all sources are.
     pub(crate) roll: Roll,
+    /// Who brought what is not proven yet.
+    pub(crate) suspects: Suspects,
     progress: Arc<dyn Progress>,
     twins: Twins,
     settle: Mutex<Option<mpsc::UnboundedSender<Job>>>,
@@ -108,7 +111,10 @@ async fn fetch(
             None => (None, folder_name(&magnet.magnet.infohash.to_hex())),
         },
     };
-    let taker = match known_taker(&request.into, &folder) {
+    // Bytes known by a torrent alone are noted otherwise than those that a manifest describes.
+    let by_swarm = swarm_folder(&folder);
+    let known = known_taker(&request.into, &folder);
+    let taker = match known.or_else(|| known_taker(&request.into, &by_swarm)) {
         Some(taker) => taker,
         None => new_taker()?,
     };
@@ -134,9 +140,16 @@ async fn fetch(
     if let Some(there) = already_there(request, &found, info).await? {
         return Ok(there);
     }
+    let (folder, other) = match link.is_some() && found.swarm.is_some() {
+        true => (by_swarm, folder),
+        false => (folder, by_swarm),
+    };
     let staging = enter(request, &folder, &found, taker).await?;
     let (engine, jobs) = Engine::new(request, staging, link, dialer, progress.clone());
-    engine.run(request, found, jobs, cancel).await
+    let fetched = engine.run(request, found, jobs, cancel).await?;
+    let into = request.into.clone();
+    blocking(&request.into, move || discard(&into, &other)).await?;
+    Ok(fetched)
 }
 
 /// What is to be said when nothing is to be done.
@@ -236,6 +249,7 @@ impl Engine {
             settle: Mutex::new(Some(settle)),
             failure: Mutex::new(None),
             roll: Roll::default(),
+            suspects: Suspects::default(),
             swarming: AtomicBool::new(false),
             settling: AtomicUsize::new(0),
         };
@@ -433,9 +447,11 @@ impl Engine {
 
     fn prove(&self, file: u32) -> Result<(), GetError> {
         if self.staging.prove(file)? {
+            self.suspects.clear(file);
             self.added(file, Added::Completed);
             return Ok(());
         }
+        self.suspects.convict(file);
         let direct = self.roll.has_direct();
         let spec = self.staging.layout.spec(file);
         match spec {

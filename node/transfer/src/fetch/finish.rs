@@ -24,7 +24,8 @@ pub(crate) fn finish(staging: &Staging, durability: Durability) -> Result<PathBu
         settle_files(staging, &staging.stage, |_| ROOT)?;
     }
     if durability == Durability::Synced {
-        staging.checkpoint()?;
+        // Folders, links, empty files and times too, which no single file's sync covers.
+        staging.checkpoint_tree()?;
     }
     name(staging)?;
     if durability == Durability::Synced {

@@ -31,11 +31,15 @@ pub(crate) async fn run(engine: Arc<Engine>, source: usize, channel: Channel) ->
             taken = engine.queue.take(source, || engine.end(), &engine.staging.marks) => taken,
             () = engine.stop.cancelled() => return SourceError::Broken("stopped".into()),
         };
-        let mut result = fetch(&engine, &channel, &taken).await;
+        if engine.suspects.has_lied(source) {
+            engine.queue.give_back(&taken, &engine.staging.marks);
+            return SourceError::Lied("a file is not the one in the manifest".into());
+        }
+        let mut result = fetch(&engine, source, &channel, &taken).await;
         if let Ok(Fetched::OnlyPlain) = result
             && let Some(web) = channel.web().cloned()
         {
-            result = plain(&engine, &web, &taken).await;
+            result = plain(&engine, source, &web, &taken).await;
             channel = Channel::Plain(web);
         }
         match result {
@@ -62,11 +66,12 @@ enum Fetched {
 
 async fn fetch(
     engine: &Arc<Engine>,
+    source: usize,
     channel: &Channel,
     taken: &Taken,
 ) -> Result<Fetched, SourceError> {
     if let Channel::Plain(web) = channel {
-        return plain(engine, web, taken).await;
+        return plain(engine, source, web, taken).await;
     }
     let asked = Asked::of(&taken.work, &engine.staging);
     let request = asked.request()?;
@@ -268,7 +273,12 @@ pub(crate) async fn read_blob(
 
 // Plain files.
 
-async fn plain(engine: &Arc<Engine>, web: &Web, taken: &Taken) -> Result<Fetched, SourceError> {
+async fn plain(
+    engine: &Arc<Engine>,
+    source: usize,
+    web: &Web,
+    taken: &Taken,
+) -> Result<Fetched, SourceError> {
     let parts = match &taken.work {
         Work::Range { file, start, end } => vec![(*file, *start, *end)],
         Work::Batch(files) => {
@@ -286,6 +296,7 @@ async fn plain(engine: &Arc<Engine>, web: &Web, taken: &Taken) -> Result<Fetched
         if taken.beaten.is_cancelled() || engine.stop.is_cancelled() {
             return Ok(Fetched::Beaten);
         }
+        engine.suspects.brings(source, file);
         plain_part(engine, web, file, start, end).await?;
     }
     Ok(Fetched::All)

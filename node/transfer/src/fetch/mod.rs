@@ -22,6 +22,7 @@ mod ranges;
 mod roll;
 mod source;
 mod staging;
+mod suspects;
 mod target;
 mod torrent;
 mod watch;

@@ -10,7 +10,7 @@ mod journal;
 mod open;
 
 pub(crate) use files::ROOT;
-pub(crate) use open::{Enter, folder_name, known_taker};
+pub(crate) use open::{Enter, discard, folder_name, known_taker, swarm_folder};
 
 use super::Way;
 use super::error::GetError;
@@ -319,6 +319,23 @@ impl Staging {
                     .map_err(|error| self.failed(spec, error))?;
             }
         }
+        self.note_checkpoint(upto)
+    }
+
+    /// Makes the whole tree durable, with its folders, links and times, and says so in the journal.
+    pub(crate) fn checkpoint_tree(&self) -> Result<(), GetError> {
+        let upto = self.journal().at;
+        self.dirty
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.stage
+            .sync()
+            .map_err(|error| self.full(GetError::jail(error)))?;
+        self.note_checkpoint(upto)
+    }
+
+    fn note_checkpoint(&self, upto: u64) -> Result<(), GetError> {
         self.append(&[Record::Checkpoint { upto }])?;
         let file = self.journal().file.try_clone();
         file.and_then(|file| file.sync_data())

@@ -41,6 +41,30 @@ pub(crate) fn folder_name(id: &str) -> String {
     format!(".shoal-get-{}", id.get(..8).unwrap_or(id))
 }
 
+/// Name of the staging folder of a link that is known by its torrent alone, because the node that made
+/// it is away: what was fetched by its manifest stays for when it is back.
+pub(crate) fn swarm_folder(folder: &str) -> String {
+    format!("{folder}t")
+}
+
+/// Removes a staging folder that is not needed any more, unless another process is in it.
+pub(crate) fn discard(into: &Path, folder: &str) -> Result<(), GetError> {
+    let Ok(into) = Jail::open(into) else {
+        return Ok(());
+    };
+    if into.below(folder).is_err() {
+        return Ok(());
+    }
+    let Ok((_, _lock)) = locked(&into, folder) else {
+        return Ok(());
+    };
+    // The files are there; a staging folder that cannot be removed is not worth an error.
+    if let Err(error) = into.remove_tree(folder) {
+        tracing::warn!(%error, "staging folder could not be removed");
+    }
+    Ok(())
+}
+
 /// The token of an earlier run, so that both count as one taker.
 pub(crate) fn known_taker(into: &Path, folder: &str) -> Option<TakerToken> {
     let stage = Jail::open(into).ok()?.below(folder).ok()?;

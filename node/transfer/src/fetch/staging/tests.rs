@@ -104,6 +104,20 @@ fn put_all(staging: &Staging, fixture: &Fixture, file: u32) {
 }
 
 #[test]
+fn what_is_not_needed_is_removed_unless_somebody_is_in_it() {
+    let fixture = Fixture::new(&[("a", 10)]);
+    let folder = fixture.dir.path().join(".shoal-get-x");
+    let staging = fixture.enter();
+    discard(fixture.dir.path(), ".shoal-get-x").unwrap();
+    assert!(folder.join("state").exists());
+    staging.close();
+    discard(fixture.dir.path(), ".shoal-get-x").unwrap();
+    assert!(!folder.exists());
+    discard(fixture.dir.path(), ".shoal-get-x").unwrap();
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_tree_gets_its_name_times_modes_and_links() {
     let fixture = Fixture::new(&[("a", 10), ("dir/run.sh", 70_000), ("dir/none", 0)]);
     let staging = fixture.enter();

@@ -7,6 +7,7 @@ mod storage;
 
 use super::engine::Engine;
 use super::http::Web;
+use super::layout::Layout;
 use super::source::SourceError;
 use super::{Discovery, Options};
 use librqbit::{
@@ -28,6 +29,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Start of the peer ids of `shoal get`; twelve digits of the taker token follow, so that a node
 /// counts one taker on all ways.
 const PEER_ID_PREFIX: &[u8; 8] = b"-SH0010-";
+/// Trackers that are taken over from a `.torrent`.
+const TRACKERS_MAX: usize = 8;
 const WATCH: Duration = Duration::from_millis(500);
 const RESOLVE: Duration = Duration::from_secs(5);
 
@@ -75,6 +78,17 @@ impl Seed {
             }
         }
         self
+    }
+
+    /// Adds trackers that nobody signed: only those on machines that the link names.
+    fn add_trackers(&mut self, trackers: impl Iterator<Item = String>, origins: &[&str]) {
+        let hosts: Vec<String> = origins.iter().filter_map(|origin| host(origin)).collect();
+        let near = trackers.filter(|tracker| host(tracker).is_some_and(|at| hosts.contains(&at)));
+        for tracker in near.take(TRACKERS_MAX) {
+            if !self.trackers.contains(&tracker) {
+                self.trackers.push(tracker);
+            }
+        }
     }
 
     /// By which it is shown.
@@ -256,20 +270,19 @@ impl Joiner {
     /// From a gateway if there is one, else from peers.
     async fn prepare(&mut self, engine: &Engine) -> Result<(Swarm, InfoBytes), SourceError> {
         let name = engine.staging.layout.name.clone();
+        let limit = metainfo_limit(&engine.staging.layout);
         let mut info = None;
         for web in &self.webs {
-            let Ok(bytes) = web.torrent(&name, METAINFO_MAX_BYTES).await else {
+            let Ok(bytes) = web.torrent(&name, limit).await else {
                 continue;
             };
             let Ok(torrent) = Torrent::parse(&bytes) else {
                 continue;
             };
             if torrent.info.infohash() == self.seed.infohash {
-                for tracker in torrent.trackers.into_iter().flatten() {
-                    if !self.seed.trackers.contains(&tracker) {
-                        self.seed.trackers.push(tracker);
-                    }
-                }
+                let origins = self.webs.iter().map(|web| web.origin.as_str());
+                let named = torrent.trackers.into_iter().flatten();
+                self.seed.add_trackers(named, &origins.collect::<Vec<_>>());
                 info = Some(torrent.info);
                 break;
             }
@@ -307,6 +320,30 @@ async fn watch(engine: &Engine, source: usize, torrent: &ManagedTorrent) -> Sour
             engine.source_up(source);
         }
     }
+}
+
+/// Bytes that the `.torrent` of a tree needs at most: 16 KiB are the smallest pieces, of which version 2
+/// and version 1 together note a path of hashes.
+fn metainfo_limit(layout: &Layout) -> usize {
+    const FIXED_BYTES: u64 = 1 << 20;
+    const ENTRY_BYTES: u64 = 512;
+    const PIECE_BYTES: u64 = 16 << 10;
+    const HASHES_BYTES: u64 = 64;
+    let paths: u64 = layout
+        .files
+        .iter()
+        .map(|file| 4 * file.path.as_str().len() as u64)
+        .sum();
+    let entries = (layout.files.len() + layout.folders.len() + layout.symlinks.len()) as u64;
+    let pieces = layout.bytes / PIECE_BYTES;
+    let limit = FIXED_BYTES + paths + entries * 2 * ENTRY_BYTES + pieces * HASHES_BYTES;
+    usize::try_from(limit).map_or(METAINFO_MAX_BYTES, |limit| limit.min(METAINFO_MAX_BYTES))
+}
+
+/// The host of an address, in lower case.
+fn host(address: &str) -> Option<String> {
+    let url = url::Url::parse(address).ok()?;
+    url.host_str().map(str::to_ascii_lowercase)
 }
 
 fn checked(torrent: &[u8], seed: &Seed) -> Result<InfoBytes, SourceError> {
@@ -374,5 +411,21 @@ mod tests {
             ["http://192.0.2.1:7462", "https://a.example:443", "http://b"].into_iter(),
         );
         assert_eq!(seed.peers, ["192.0.2.1:7462"]);
+    }
+
+    #[test]
+    fn unsigned_trackers_are_taken_from_the_link_s_machines_only() {
+        let mut seed = Seed::new(InfoHash([1; 20]));
+        seed.trackers.push("udp://signed.example:1".into());
+        let named = ["udp://A.example:9/announce", "http://evil.example/a", "no"];
+        let many = (0..20).map(|at| format!("http://192.0.2.1:{at}/announce"));
+        let all = named.into_iter().map(str::to_owned).chain(many);
+        seed.add_trackers(all, &["https://a.example", "http://192.0.2.1:7462"]);
+        assert_eq!(seed.trackers.len(), 1 + TRACKERS_MAX);
+        assert!(!seed.trackers.iter().any(|it| it.contains("evil")));
+        assert_eq!(
+            seed.trackers.get(1).map(String::as_str),
+            named.first().copied()
+        );
     }
 }
