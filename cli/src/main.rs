@@ -47,7 +47,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     let context = Context::new(cli.global, output.clone())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // `get` on one thread: on several, librqbit hands its thread over for every 16 KiB, which takes twice the CPU.
+    let mut builder = match &cli.command {
+        args::Command::Get(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(format!("no threads can be had: {error}")))?;

@@ -9,6 +9,7 @@ use iroh::{Endpoint, SecretKey};
 use shoal_api::socket::ShortPath;
 use shoal_protocol::hello::ALPN;
 use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
+use shoal_transfer::fetch::quic::Distance;
 use shoal_transfer::serve::port::Directory;
 use shoal_transfer::serve::seed::Seeder;
 use std::io;
@@ -169,7 +170,7 @@ async fn bind_iroh(address: SocketAddr, key: SecretKey) -> Result<Endpoint, Node
         .secret_key(key)
         .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()
-        .transport_config(shoal_transfer::fetch::quic::transport())
+        .transport_config(shoal_transfer::fetch::quic::transport(Distance::Far))
         .alpns(vec![ALPN.to_vec()])
         .clear_ip_transports()
         .bind_addr(address)

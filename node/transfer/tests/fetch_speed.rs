@@ -42,6 +42,14 @@ async fn measure(node: &Node, what: &str, ways: Ways, durability: Durability) {
 }
 
 async fn measure_all(node: &Node) {
+    if let Ok(only) = std::env::var("SPEED_WAY") {
+        let way = Way::ALL.into_iter().find(|way| way.to_string() == only);
+        let ways = way.map_or(Ways::all(), Ways::only);
+        for _ in 0..3 {
+            measure(node, &only, ways, Durability::Written).await;
+        }
+        return;
+    }
     for durability in [Durability::Written, Durability::Synced] {
         for way in [Way::Iroh, Way::Http, Way::Torrent] {
             measure(node, &way.to_string(), Ways::only(way), durability).await;

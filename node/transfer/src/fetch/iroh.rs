@@ -132,7 +132,7 @@ impl Dialer {
             .relay_mode(RelayMode::Disabled)
             .clear_address_lookup()
             .portmapper_config(PortmapperConfig::Disabled)
-            .transport_config(quic::transport());
+            .transport_config(quic::transport(quic::Distance::Far));
         if !self.bind.is_empty() {
             builder = builder.clear_ip_transports();
             for address in &self.bind {

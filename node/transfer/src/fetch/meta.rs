@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const POLL_MIN: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_secs(5);
+const POLL_MAX: Duration = Duration::from_millis(250);
 
 /// What a link contains, and where it can be had.
 pub(crate) struct Found {
@@ -190,7 +190,7 @@ impl Finder<'_> {
                 Welcome::Counting { .. } => {
                     self.progress.event(Event::Phase(Phase::WaitingForHashing));
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
+                    wait = (wait * 2).min(POLL_MAX);
                 }
             }
         };

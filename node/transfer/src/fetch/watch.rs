@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 const TICK: Duration = Duration::from_millis(100);
-const CHECKPOINT: Duration = Duration::from_secs(10);
+const CHECKPOINT: Duration = Duration::from_millis(500);
 const REFUSED_PATIENCE: Duration = Duration::from_secs(5);
 /// BitTorrent also joins where the others have this much longer to go: more peers may help.
 const LONG: Duration = Duration::from_secs(15);

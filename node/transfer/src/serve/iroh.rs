@@ -2,9 +2,10 @@
 
 use super::blobs::{Asked, answer};
 use super::port::{Directory, Mark, Seat, Served, Visitor, Way};
+use crate::fetch::quic::{Distance, transport};
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, ConnectionError, IncomingAddr, RecvStream, SendStream};
-use shoal_protocol::hello::{GREETING_MAX_BYTES, Hello, Refusal, Welcome};
+use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Refusal, Welcome};
 use shoal_protocol::limits::BLOBS_REQUEST_MAX_BYTES;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -26,6 +27,11 @@ const MAX_STREAMS: usize = 8;
 /// Accepts connections until the endpoint is closed.
 pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let near = endpoint
+        .create_server_config_builder(vec![ALPN.to_vec()])
+        .set_transport_config(transport(Distance::Near))
+        .build();
+    let near = Arc::new(near);
     while let Some(incoming) = endpoint.accept().await {
         let Ok(place) = places.clone().try_acquire_owned() else {
             incoming.refuse();
@@ -35,9 +41,20 @@ pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
             IncomingAddr::Ip(address) => address.ip(),
             _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
+        let accepted = match Distance::of(address) {
+            Distance::Near => incoming.accept_with(near.clone()),
+            Distance::Far => incoming.accept(),
+        };
+        let accepting = match accepted {
+            Ok(accepting) => accepting,
+            Err(error) => {
+                tracing::debug!(%address, %error, "no iroh connection");
+                continue;
+            }
+        };
         let directory = directory.clone();
         tokio::spawn(async move {
-            match timeout(GREETING_TIMEOUT, incoming).await {
+            match timeout(GREETING_TIMEOUT, accepting).await {
                 Ok(Ok(connection)) => serve(connection, address, directory).await,
                 Ok(Err(error)) => tracing::debug!(%address, %error, "iroh handshake failed"),
                 Err(_) => tracing::debug!(%address, "iroh handshake took too long"),
