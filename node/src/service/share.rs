@@ -146,7 +146,7 @@ impl LiveShare {
     /// Why this guest gets nothing, if so. A taker that used its slot a moment ago is let through.
     pub(crate) fn refuses(&self, guest: &Guest) -> Option<Refusal> {
         self.refusal()
-            .or_else(|| self.takers.would_refuse(guest).then_some(Refusal::UsedUp))
+            .or_else(|| self.takers.refuses(guest).then_some(Refusal::UsedUp))
     }
 
     /// Before the first byte.

@@ -119,9 +119,14 @@ impl Takers {
         })
     }
 
-    /// Whether a guest that has no seat yet would be refused: cheap, and nothing is reserved.
-    pub(crate) fn would_refuse(&self, guest: &Guest) -> bool {
-        lock(&self.slots).would_admit(now_ms(), &taker_of(guest)) == Admission::Full
+    /// Whether this guest gets nothing because all slots are taken. Nothing is reserved; a refusal is noted.
+    pub(crate) fn refuses(&self, guest: &Guest) -> bool {
+        let (now, taker) = (now_ms(), taker_of(guest));
+        let full = lock(&self.slots).would_admit(now, &taker) == Admission::Full;
+        if full {
+            self.note_refusal(now, taker, guest);
+        }
+        full
     }
 
     /// Somebody looked at the link: told once in ten minutes, however often the page is loaded.
