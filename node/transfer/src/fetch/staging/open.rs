@@ -100,16 +100,10 @@ impl Enter<'_> {
                 taker = read.header.taker;
                 let rebooted = read.header.boot != boot;
                 tainted = rebooted || read.records.contains(&Record::Tainted);
-                let trusted = if rebooted {
-                    read.durable
-                } else {
-                    read.records.len()
-                };
-                apply(
-                    &marks,
-                    read.records.get(..trusted).unwrap_or_default(),
-                    &self.layout,
-                );
+                // After a power cut only what a checkpoint covers is on the disk for sure.
+                let durable = read.records.get(..read.durable).unwrap_or_default();
+                let trusted = if rebooted { durable } else { &read.records };
+                apply(&marks, trusted, &self.layout);
                 let lost = forget_lost(&marks, &files, &self.layout);
                 if lost {
                     // The new journal calls all of it durable.
