@@ -152,7 +152,7 @@ fn a_file_that_grows_while_hashed_is_reported() {
     let refused = share.running.outcome(Deadline::secs(120)).unwrap();
     grows.store(false, Ordering::Relaxed);
     writer.join().unwrap();
-    refused.refused(3);
+    refused.refused(7);
     let error = refused.lines().unwrap().pop().unwrap();
     assert!(
         error["message"].as_str().unwrap().contains("grows.log"),
