@@ -104,6 +104,11 @@ pub(crate) async fn serve_tcp(
     }
 }
 
+/// Whether HTTP may begin with this byte among the first four; a zero is one that has not arrived yet.
+fn is_of_method(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b' ' | 0)
+}
+
 #[derive(Clone)]
 struct Doors {
     router: Router,
@@ -114,13 +119,13 @@ struct Doors {
 
 impl Doors {
     async fn serve(self, stream: TcpStream, address: SocketAddr) {
-        let mut first = [0; 1];
+        let mut first = [0; 4];
         let peeked = tokio::select! {
             peeked = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)) => peeked,
             () = self.stopping.cancelled() => return,
         };
         match peeked {
-            Ok(Ok(1..)) if first == [HANDSHAKE_FIRST_BYTE] => {
+            Ok(Ok(1..)) if first[0] == HANDSHAKE_FIRST_BYTE => {
                 if self.bittorrent {
                     tokio::select! {
                         () = self.seeder.serve(stream, address) => {}
@@ -128,6 +133,9 @@ impl Doors {
                     }
                 }
             }
+            // An encrypted BitTorrent handshake looks random. Closed without a word, clients try again in
+            // plain; an answer would be taken for the other half of a key exchange.
+            Ok(Ok(1..)) if !first.iter().all(|byte| is_of_method(*byte)) => {}
             Ok(Ok(1..)) => {
                 // Heads and small answers leave at once; bodies are written in large parts.
                 let _ = stream.set_nodelay(true);
