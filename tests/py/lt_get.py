@@ -1,4 +1,5 @@
-"""Fetches one torrent with libtorrent and tells about it in lines of JSON. Ends when its standard input closes.
+"""Fetches one torrent with libtorrent and tells about it in lines of JSON. Any line on its standard input lifts the
+download limit; it ends when that input closes.
 
 Stays on loopback: no DHT, no peer exchange, no local discovery, no port mapping.
 """
@@ -10,6 +11,9 @@ import threading
 import urllib.request
 
 import libtorrent as lt
+
+
+NOT_GREETED = lt.peer_info.connecting | lt.peer_info.handshake
 
 
 def say(kind, **fields):
@@ -47,10 +51,16 @@ def settings(options):
 
 def tell_peers(handle):
     peers = [
-        {"port": peer.ip[1], "payload_bytes": peer.total_download}
+        {"port": peer.ip[1], "greeted": not peer.flags & NOT_GREETED}
         for peer in handle.get_peer_info()
     ]
     say("peers", peers=peers, uploaded_bytes=handle.status().total_payload_upload)
+
+
+def listen(session, ended):
+    for _ in sys.stdin:
+        session.apply_settings({"download_rate_limit": 0})
+    ended.set()
 
 
 def flush(session, handle):
@@ -72,9 +82,7 @@ def main():
 
     session = lt.session(settings(options))
     ended = threading.Event()
-    threading.Thread(
-        target=lambda: (sys.stdin.read(), ended.set()), daemon=True
-    ).start()
+    threading.Thread(target=listen, args=(session, ended), daemon=True).start()
     # The first alert says which port the system picked; listen_port() is right from then on.
     port = 0
     while port == 0:

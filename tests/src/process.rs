@@ -1,6 +1,6 @@
 //! A child process whose lines are events.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -164,6 +164,12 @@ impl Running {
     /// SIGTERM.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
+    }
+
+    /// Writes a line to its standard input.
+    pub fn write_line(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("its input is closed")?;
+        writeln!(stdin, "{line}").with_context(|| format!("writing to {}", self.name))
     }
 
     /// Closes its standard input.

@@ -25,15 +25,28 @@ pub fn tracker_address(magnet: &str) -> String {
 
 /// The answer to an announce as a leecher.
 pub fn announce(tracker: &str, infohash: &str) -> String {
+    String::from_utf8_lossy(&announced(tracker, infohash, "started")).into_owned()
+}
+
+/// Whether a tracker hands out a peer of loopback that listens on `port`. Asks as a leecher, which is taken out again.
+pub fn lists_peer(tracker: &str, infohash: &str, port: u16) -> bool {
+    let answer = announced(tracker, infohash, "started");
+    announced(tracker, infohash, "stopped");
+    let mut compact = vec![127, 0, 0, 1];
+    compact.extend(port.to_be_bytes());
+    answer.windows(compact.len()).any(|peer| peer == compact)
+}
+
+fn announced(tracker: &str, infohash: &str, event: &str) -> Vec<u8> {
     let escaped: String = infohash
         .as_bytes()
         .chunks(2)
         .map(|pair| format!("%{}", String::from_utf8_lossy(pair)))
         .collect();
     let url = format!(
-        "{tracker}?info_hash={escaped}&peer_id=-XX0001-abcdefghijkl&port=1&uploaded=0&downloaded=0&left=1&compact=1&event=started"
+        "{tracker}?info_hash={escaped}&peer_id=-XX0001-abcdefghijkl&port=1&uploaded=0&downloaded=0&left=1&compact=1&event={event}"
     );
-    http::get(&url).unwrap().text().unwrap()
+    http::get(&url).unwrap().bytes().unwrap()
 }
 
 /// The seeder behind a BitTorrent handshake; none if the other side closes without an answer.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use shoal_tests::clients::{Aria2, Client, Fetch, Libtorrent, QBittorrent, free_port};
+use shoal_tests::swarm::{lists_peer, tracker_address};
 use shoal_tests::{
     Attributes, Deadline, Home, Random, Running, Share, Tree, assert_same_tree, http, poll,
     release_binary, scratch,
@@ -169,38 +170,53 @@ fn web_seed_into_all(tree: &Tree) {
     all_fetch(&torrent_address(&share, tree), tree, 90);
 }
 
-/// The sharer dies half-way; the rest comes from the client that had finished before.
+/// The sharer dies early; the rest comes from the client that had finished before, whom the tracker alone made known.
 #[test]
 fn two_foreign_clients_swarm_with_each_other() {
     let mut random = Random::from_env("two_foreign_clients_swarm_with_each_other");
     let dir = scratch().unwrap();
-    let tree = Tree::single_file(dir.path(), "big.bin", 48 << 20, &mut random).unwrap();
+    let bytes: u64 = 48 << 20;
+    let tree = Tree::single_file(dir.path(), "big.bin", bytes, &mut random).unwrap();
     let home = Home::new().unwrap();
     let mut share = home.share(tree.path(), &[]).unwrap();
-    let magnet = share.magnet(Deadline::secs(60)).unwrap();
+    let ready = share.ready(Deadline::secs(60)).unwrap();
+    let magnet = ready["magnet"].as_str().unwrap();
+    let infohash = ready["infohash"].as_str().unwrap();
 
     let (first_dir, second_dir) = (scratch().unwrap(), scratch().unwrap());
-    let mut first = QBittorrent.start(&magnet, first_dir.path()).unwrap();
-    first.complete(Deadline::secs(60)).unwrap();
+    let mut first = QBittorrent.begin(magnet, first_dir.path()).unwrap();
+    first.complete(Deadline::secs(120)).unwrap();
+    // It announces on its own time. A client that comes later hears of it with its first announce.
+    first.announced(Deadline::secs(60)).unwrap();
+    assert!(lists_peer(&tracker_address(magnet), infohash, first.port()));
 
+    // So slow that the sharer can have given a third at most when the deadline ends the test.
+    let meeting_secs = 60;
     let slow = Libtorrent {
-        download_limit_bytes: Some(4 << 20),
+        download_limit_bytes: Some(bytes / 3 / meeting_secs),
     };
-    let mut second = slow.begin(&magnet, second_dir.path()).unwrap();
+    let by_tracker: Vec<&str> = magnet
+        .split('&')
+        .filter(|part| !part.starts_with("ws=") && !part.starts_with("x.pe="))
+        .collect();
+    let mut second = slow
+        .begin(&by_tracker.join("&"), second_dir.path())
+        .unwrap();
     second
-        .payload_from(first.port(), Deadline::secs(60))
+        .peer(first.port(), Deadline::secs(meeting_secs))
         .unwrap();
     share.running.kill().unwrap();
+    second.lift_limit().unwrap();
     second.complete(Deadline::secs(120)).unwrap();
     let uploaded = poll(
-        Deadline::secs(10),
+        Deadline::secs(30),
         "qBittorrent to count its upload",
-        || Ok(Some(first.uploaded_bytes()?).filter(|bytes| *bytes > 0)),
+        || Ok(Some(first.uploaded_bytes()?).filter(|uploaded| *uploaded > bytes / 2)),
     )
     .unwrap();
     eprintln!("qBittorrent gave {uploaded} bytes to libtorrent");
     Box::new(second).close().unwrap();
-    first.close().unwrap();
+    Box::new(first).close().unwrap();
     for target in [&first_dir, &second_dir] {
         let got = target.path().join("big.bin");
         assert_same_tree(tree.path(), &got, Attributes::BytesOnly);

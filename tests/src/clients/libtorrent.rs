@@ -9,7 +9,7 @@ use crate::{Deadline, Running, needs, tidy};
 /// libtorrent-rasterbar through its Python bindings: the most programmable of the real clients.
 #[derive(Default)]
 pub struct Libtorrent {
-    /// Bytes a second that it takes at most; none for as many as come.
+    /// Bytes a second that it takes at most, until [`LibtorrentFetch::lift_limit`]; none for as many as come.
     pub download_limit_bytes: Option<u64>,
 }
 
@@ -42,14 +42,20 @@ impl Libtorrent {
 }
 
 impl LibtorrentFetch {
-    /// Waits until it has payload from the peer that listens on `port`.
-    pub fn payload_from(&mut self, port: u16, deadline: Deadline) -> Result<()> {
+    /// Waits until the peer that listens on `port` has greeted it.
+    pub fn peer(&mut self, port: u16, deadline: Deadline) -> Result<()> {
         self.running.event_where("peers", deadline, |event| {
-            event["peers"].as_array().into_iter().flatten().any(|peer| {
-                peer["port"] == port && peer["payload_bytes"].as_u64().is_some_and(|len| len > 0)
-            })
+            let peers = event["peers"].as_array().into_iter().flatten();
+            peers
+                .into_iter()
+                .any(|peer| peer["port"] == port && peer["greeted"] == true)
         })?;
         Ok(())
+    }
+
+    /// Lifts [`Libtorrent::download_limit_bytes`].
+    pub fn lift_limit(&mut self) -> Result<()> {
+        self.running.write_line("full speed")
     }
 }
 

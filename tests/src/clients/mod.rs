@@ -8,7 +8,7 @@ mod transmission;
 
 pub use aria2::Aria2;
 pub use libtorrent::Libtorrent;
-pub use qbittorrent::QBittorrent;
+pub use qbittorrent::{QBittorrent, QBittorrentFetch};
 pub use transmission::Transmission;
 
 use std::net::TcpListener;

@@ -12,19 +12,17 @@ use crate::{Deadline, Running, http, needs, poll};
 /// qBittorrent through its Web API.
 pub struct QBittorrent;
 
-struct QBittorrentFetch {
+/// A running qBittorrent.
+pub struct QBittorrentFetch {
     running: Running,
     api: String,
     port: u16,
     _profile: TempDir,
 }
 
-impl Client for QBittorrent {
-    fn name(&self) -> &'static str {
-        "qBittorrent"
-    }
-
-    fn start(&self, link: &str, into: &Path) -> Result<Box<dyn Fetch>> {
+impl QBittorrent {
+    /// Like [`Client::start`], with all that this client can tell.
+    pub fn begin(&self, link: &str, into: &Path) -> Result<QBittorrentFetch> {
         let profile = tempfile::tempdir()?;
         let (port, web_port) = (free_port()?, free_port()?);
         let config = profile.path().join("qBittorrent/config");
@@ -53,11 +51,36 @@ impl Client for QBittorrent {
             http::encode_query(&into.to_string_lossy())
         );
         fetch.post("/torrents/add", &body)?;
-        Ok(Box::new(fetch))
+        Ok(fetch)
+    }
+}
+
+impl Client for QBittorrent {
+    fn name(&self) -> &'static str {
+        "qBittorrent"
+    }
+
+    fn start(&self, link: &str, into: &Path) -> Result<Box<dyn Fetch>> {
+        Ok(Box::new(self.begin(link, into)?))
     }
 }
 
 impl QBittorrentFetch {
+    /// Waits until a tracker has answered it.
+    pub fn announced(&self, deadline: Deadline) -> Result<()> {
+        const WORKING: u64 = 2;
+        let torrent = self.torrent()?.context("a torrent")?;
+        let hash = torrent["hash"].as_str().context("it has a hash")?;
+        let url = format!("{}/torrents/trackers?hash={hash}", self.api);
+        poll(deadline, "a tracker to answer qBittorrent", || {
+            let trackers: Value = serde_json::from_str(&http::get(&url)?.text()?)?;
+            let mut trackers = trackers.as_array().into_iter().flatten();
+            Ok(trackers
+                .any(|tracker| tracker["status"] == WORKING)
+                .then_some(()))
+        })
+    }
+
     fn post(&self, path: &str, body: &str) -> Result<()> {
         let form = ("Content-Type", "application/x-www-form-urlencoded");
         let url = format!("{}{path}", self.api);
