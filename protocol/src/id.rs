@@ -72,6 +72,11 @@ bytes_id!(
     32
 );
 bytes_id!(
+    /// BLAKE3 hash of a fileset's genesis record.
+    FilesetId,
+    32
+);
+bytes_id!(
     /// 16 random bytes by which one `shoal get` counts once on all ways.
     TakerToken,
     16

@@ -18,4 +18,5 @@ pub mod path;
 pub mod peerwire;
 pub mod range;
 pub mod slots;
+pub mod sync;
 pub mod tracker;

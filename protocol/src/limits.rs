@@ -30,3 +30,16 @@ pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
 pub const PEER_REQUEST_MAX_BYTES: u32 = 128 * 1024;
 /// Bytes of an iroh-blobs request; 1 MiB holds a `GetMany` of 30,000 hashes.
 pub const BLOBS_REQUEST_MAX_BYTES: usize = 1 << 20;
+
+/// Bytes of one message between two replicas of a fileset.
+pub const SYNC_MESSAGE_MAX_BYTES: usize = 1 << 20;
+/// Entries in one message between replicas.
+pub const SYNC_PAGE_MAX_ENTRIES: usize = 4096;
+/// Bytes after which a sender ends a page of entries.
+pub const SYNC_PAGE_TARGET_BYTES: usize = 128 * 1024;
+/// Pages that may be under way to one peer before it acknowledged them.
+pub const SYNC_PAGES_UNACKNOWLEDGED: usize = 4;
+/// Authors (devices times epochs) of one fileset, and of one version vector.
+pub const SYNC_AUTHORS_MAX: usize = 1024;
+/// Siblings that one path may have; a peer that brings more is refused.
+pub const SYNC_SIBLINGS_MAX: usize = 64;
