@@ -51,7 +51,14 @@ fn announced(tracker: &str, infohash: &str, event: &str) -> Vec<u8> {
 
 /// The seeder behind a BitTorrent handshake; none if the other side closes without an answer.
 pub fn handshake(address: &str, infohash: &str) -> Option<TcpStream> {
-    let mut stream = TcpStream::connect(address).ok()?;
+    greet(
+        TcpStream::connect(address).ok()?,
+        infohash,
+        b"-XX0001-mnopqrstuvwx",
+    )
+}
+
+fn greet(mut stream: TcpStream, infohash: &str, peer_id: &[u8; 20]) -> Option<TcpStream> {
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
@@ -60,10 +67,49 @@ pub fn handshake(address: &str, infohash: &str) -> Option<TcpStream> {
         let digits = std::str::from_utf8(pair).unwrap();
         hello.push(u8::from_str_radix(digits, 16).unwrap());
     }
-    hello.extend_from_slice(b"-XX0001-mnopqrstuvwx");
+    hello.extend_from_slice(peer_id);
     stream.write_all(&hello).ok()?;
     let mut answer = [0; 68];
     stream.read_exact(&mut answer).ok()?;
     assert_eq!(&answer[28..48], &hello[28..48], "another infohash");
     Some(stream)
+}
+
+/// A leecher that speaks BEP 3 by hand, from an address of the loopback network.
+pub struct Leecher(TcpStream);
+
+impl Leecher {
+    /// Connects from `from`, and has asked for nothing yet; none if the other side closes.
+    pub fn connect(
+        from: [u8; 4],
+        address: &str,
+        infohash: &str,
+        peer_id: &[u8; 20],
+    ) -> Option<Self> {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let to: std::net::SocketAddrV4 = address.parse().expect("an IPv4 address");
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+        bind(&socket, &std::net::SocketAddrV4::new(from.into(), 0)).ok()?;
+        connect(&socket, &to).ok()?;
+        let stream = greet(TcpStream::from(socket), infohash, peer_id)?;
+        Some(Leecher(stream))
+    }
+
+    /// Asks for the first 16 KiB of a piece; none if the other side closes.
+    pub fn block(&mut self, piece: u32) -> Option<Vec<u8>> {
+        let mut request = vec![0, 0, 0, 13, 6];
+        for number in [piece, 0, 16 * 1024] {
+            request.extend_from_slice(&number.to_be_bytes());
+        }
+        self.0.write_all(&request).ok()?;
+        loop {
+            let mut len = [0; 4];
+            self.0.read_exact(&mut len).ok()?;
+            let mut frame = vec![0; u32::from_be_bytes(len) as usize];
+            self.0.read_exact(&mut frame).ok()?;
+            if frame.first() == Some(&7) {
+                return frame.get(9..).map(<[u8]>::to_vec);
+            }
+        }
+    }
 }

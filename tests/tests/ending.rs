@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::time::Duration;
 
-use shoal_tests::swarm::{announce, handshake, tracker_address};
+use shoal_tests::swarm::{Leecher, announce, handshake, tracker_address};
 use shoal_tests::{
     Attributes, Deadline, Home, Random, Share, Tree, assert_same_tree, http, poll, scratch,
 };
@@ -191,4 +191,46 @@ fn one_get_is_one_taker_on_all_ways() {
         2,
         "{log:#?}"
     );
+}
+
+/// A torrent client comes by all addresses that it has, and is one taker. Who copies its peer id shares its slot, and
+/// gets no more by that than a second copy.
+#[test]
+fn one_torrent_client_by_two_addresses_is_one_taker() {
+    const BLOCKS: u32 = 64;
+    let mut random = Random::from_env("one_torrent_client_by_two_addresses_is_one_taker");
+    let dir = scratch().unwrap();
+    let bytes = u64::from(BLOCKS) * 16 * 1024;
+    let tree = Tree::single_file(dir.path(), "one.bin", bytes, &mut random).unwrap();
+    let whole = fs::read(tree.path()).unwrap();
+    let home = Home::new().unwrap();
+    let _node = home.up().unwrap();
+    let mut share = home.share(tree.path(), &["--max-downloads", "1"]).unwrap();
+    let ready = share.ready(Deadline::secs(20)).unwrap();
+    let infohash = ready["infohash"].as_str().unwrap();
+    let address = share.address().unwrap();
+    let leecher =
+        |host: u8, peer_id| Leecher::connect([127, 0, 0, host], &address, infohash, peer_id);
+    let one = b"-XX0001-aaaaaaaaaaaa";
+
+    let mut first = leecher(1, one).unwrap();
+    assert_eq!(first.block(0).unwrap(), whole[..16 * 1024]);
+    let mut second = leecher(2, one).expect("the same client by another address");
+    assert_eq!(second.block(0).unwrap(), whole[..16 * 1024]);
+    let other = leecher(3, b"-XX0001-bbbbbbbbbbbb").and_then(|mut other| other.block(0));
+    assert!(
+        other.is_none(),
+        "another client takes the only slot as well"
+    );
+
+    let more = (0..10 * BLOCKS).take_while(|_| second.block(0).is_some());
+    let more = u32::try_from(more.count()).unwrap();
+    assert!((BLOCKS..2 * BLOCKS).contains(&more), "{more} blocks");
+    assert!(
+        first.block(0).is_some(),
+        "who has the slot is never cut off"
+    );
+    let log = home.json_lines(&["log", &share.id]).unwrap();
+    let started = log.iter().filter(|row| row["what"] == "started");
+    assert_eq!(started.count(), 1, "{log:#?}");
 }

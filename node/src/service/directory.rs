@@ -2,7 +2,7 @@
 
 use super::content::ContentTorrent;
 use super::share::LiveShare;
-use super::takers::{Guest, Mark};
+use super::takers::Guest;
 use super::{Context, Service};
 use bytes::Bytes;
 use shoal_api::Way;
@@ -80,11 +80,7 @@ fn guest(visitor: &Visitor) -> Guest {
             port::Way::Iroh => Way::Iroh,
             port::Way::Torrent => Way::Torrent,
         },
-        mark: match visitor.mark {
-            port::Mark::Token(token) => Mark::of_token(&token),
-            port::Mark::TokenPrefix(prefix) => Mark::Token(prefix),
-            port::Mark::Address => Mark::Address,
-        },
+        mark: visitor.mark.into(),
         client: visitor.client.clone(),
     }
 }

@@ -74,6 +74,16 @@ impl Records {
             tracing::warn!(%error, "a taker of a link could not be kept");
         }
     }
+
+    /// Takers that are not remembered any more, and how many of all that were forgotten had everything.
+    pub(crate) fn forget_takers(&self, link: &LinkId, takers: &[Taker], complete: u64) {
+        let forgotten = self
+            .store
+            .forget_takers(link, takers, complete, Durability::Lazy);
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "takers of a link could not be forgotten");
+        }
+    }
 }
 
 /// A flush takes milliseconds, in which an async thread could serve others.

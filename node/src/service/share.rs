@@ -261,7 +261,6 @@ impl LiveShare {
 }
 
 /// Leave to take from one link.
-#[derive(Clone)]
 pub(crate) struct ShareSeat {
     seat: TakerSeat,
     share: Arc<LiveShare>,
@@ -278,6 +277,10 @@ impl ShareSeat {
 }
 
 impl shoal_transfer::serve::port::Seat for ShareSeat {
+    fn again(&self) -> Result<(), Refusal> {
+        self.seat.again()
+    }
+
     fn sent(&self, bytes: u64) {
         self.seat.sent(bytes);
         self.share.end_if_used_up();

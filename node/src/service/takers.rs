@@ -7,8 +7,9 @@ use super::records::{Records, off_the_runtime};
 use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
-use shoal_protocol::slots::{Admission, IDLE_MS, Progress, Slots, Stage, Taker};
-use shoal_store::Durability;
+use shoal_protocol::slots::{Admission, IDLE_MS, PeerId, Slots, Stage, Taker};
+use shoal_store::{Durability, KeptTakers};
+use shoal_transfer::serve::port;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const SHOWN_MS: u64 = 3_000;
 /// Live rows that are kept; they only serve the display.
 const LIVE_MAX: usize = 1_000;
+/// How often it is kept that somebody still takes, so that a restart knows whose slot is idle.
+const KEEP_EVERY_MS: u64 = 60_000;
 
 /// Who comes, on whatever way.
 #[derive(Debug, Clone)]
@@ -32,6 +35,7 @@ pub(crate) struct Guest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Token([u8; 6]),
+    PeerId(PeerId),
     Address,
 }
 
@@ -40,6 +44,17 @@ impl Mark {
         let mut prefix = [0; 6];
         prefix.copy_from_slice(&token.0[..6]);
         Self::Token(prefix)
+    }
+}
+
+impl From<port::Mark> for Mark {
+    fn from(mark: port::Mark) -> Self {
+        match mark {
+            port::Mark::Token(token) => Self::of_token(&token),
+            port::Mark::TokenPrefix(prefix) => Self::Token(prefix),
+            port::Mark::PeerId(peer_id) => Self::PeerId(peer_id),
+            port::Mark::Address => Self::Address,
+        }
     }
 }
 
@@ -52,6 +67,8 @@ pub(crate) struct Takers {
     live: Mutex<HashMap<Taker, Live>>,
     refused: Mutex<HashMap<Taker, u64>>,
     looked: Mutex<HashMap<Taker, u64>>,
+    /// When the row of each was written; no more than `slots` remembers.
+    kept: Mutex<HashMap<Taker, u64>>,
     sent_bytes: AtomicU64,
     records: Records,
 }
@@ -66,17 +83,13 @@ struct Live {
 
 impl Takers {
     /// With what the store has kept of earlier takers.
-    pub(crate) fn new(
-        link: LinkId,
-        max: Option<u32>,
-        kept: Vec<(Taker, Progress)>,
-        records: Records,
-    ) -> Self {
+    pub(crate) fn new(link: LinkId, max: Option<u32>, kept: KeptTakers, records: Records) -> Self {
         let mut slots = Slots::new(max);
-        for (taker, progress) in kept {
+        slots.restore_forgotten(kept.forgotten_complete);
+        for (taker, progress) in kept.rows {
             slots.restore(taker, progress);
         }
-        Self {
+        let takers = Self {
             link,
             max,
             total_bytes: AtomicU64::new(0),
@@ -84,9 +97,12 @@ impl Takers {
             live: Mutex::default(),
             refused: Mutex::default(),
             looked: Mutex::default(),
+            kept: Mutex::default(),
             sent_bytes: AtomicU64::new(0),
             records,
-        }
+        };
+        takers.drop_forgotten();
+        takers
     }
 
     /// How much a whole copy is; until it is known nobody is complete by count.
@@ -97,32 +113,47 @@ impl Takers {
 
     /// Before the first byte: a seat, or why there is none.
     pub(crate) fn admit(self: &Arc<Self>, guest: &Guest) -> Result<TakerSeat, Refusal> {
-        let taker = taker_of(guest);
+        let taker = self.seat(guest)?;
+        self.show(taker, guest, now_ms());
+        Ok(TakerSeat {
+            takers: self.clone(),
+            taker: Mutex::new(taker),
+            guest: guest.clone(),
+        })
+    }
+
+    /// The slot of a guest, reserved.
+    fn seat(&self, guest: &Guest) -> Result<Taker, Refusal> {
         let now = now_ms();
-        let admission = lock(&self.slots).admit(now, taker);
+        let (taker, admission) = {
+            let mut slots = lock(&self.slots);
+            let taker = taker_of(&mut slots, now, guest);
+            (taker, slots.admit(now, taker))
+        };
         match admission {
             Admission::Full => {
                 self.note_refusal(now, taker, guest);
                 return Err(Refusal::UsedUp);
             }
             Admission::Fresh => {
-                self.keep(taker);
+                self.keep(taker, Durability::Flushed);
+                self.drop_forgotten();
                 self.note(now, guest, LogWhat::Started, 0);
             }
+            Admission::Back => self.keep(taker, Durability::Flushed),
             Admission::Again => {}
         }
-        self.show(taker, guest, now);
-        Ok(TakerSeat {
-            takers: self.clone(),
-            taker,
-            guest: guest.clone(),
-        })
+        Ok(taker)
     }
 
     /// Whether this guest gets nothing because all slots are taken. Nothing is reserved; a refusal is noted.
     pub(crate) fn refuses(&self, guest: &Guest) -> bool {
-        let (now, taker) = (now_ms(), taker_of(guest));
-        let full = lock(&self.slots).would_admit(now, &taker) == Admission::Full;
+        let now = now_ms();
+        let (taker, full) = {
+            let mut slots = lock(&self.slots);
+            let taker = taker_of(&mut slots, now, guest);
+            (taker, slots.would_admit(now, &taker) == Admission::Full)
+        };
         if full {
             self.note_refusal(now, taker, guest);
         }
@@ -132,7 +163,8 @@ impl Takers {
     /// Somebody looked at the link: told once in ten minutes, however often the page is loaded.
     pub(crate) fn opened(&self, guest: &Guest) {
         let now = now_ms();
-        if note_once(&self.looked, now, taker_of(guest)) {
+        let taker = taker_of(&mut lock(&self.slots), now, guest);
+        if note_once(&self.looked, now, taker) {
             self.note(now, guest, LogWhat::Opened, 0);
         }
     }
@@ -140,11 +172,14 @@ impl Takers {
     /// Somebody says that it has everything. Only who was sent something is believed, or slots could be
     /// used up by words alone.
     pub(crate) fn says_complete(&self, guest: &Guest) {
-        let taker = taker_of(guest);
         let whole = self.total_bytes.load(Ordering::Relaxed);
-        let took = lock(&self.slots)
-            .progress(&taker)
-            .is_some_and(|progress| progress.bytes > 0 || whole == 0);
+        let (taker, took) = {
+            let mut slots = lock(&self.slots);
+            let taker = taker_of(&mut slots, now_ms(), guest);
+            let progress = slots.progress(&taker);
+            let took = progress.is_some_and(|progress| progress.bytes > 0 || whole == 0);
+            (taker, took)
+        };
         if took {
             self.complete(taker, guest);
         }
@@ -219,6 +254,8 @@ impl Takers {
         }
         if whole {
             self.complete(taker, guest);
+        } else if self.max.is_some() && self.is_kept_long_ago(now, taker) {
+            self.keep(taker, Durability::Lazy);
         }
     }
 
@@ -231,7 +268,7 @@ impl Takers {
             }
             slots.progress(&taker).map_or(0, |progress| progress.bytes)
         };
-        self.keep(taker);
+        self.keep(taker, Durability::Flushed);
         self.note(now, guest, LogWhat::Finished, bytes);
     }
 
@@ -251,20 +288,42 @@ impl Takers {
         }
     }
 
-    fn keep(&self, taker: Taker) {
+    fn keep(&self, taker: Taker, durability: Durability) {
         let Some(progress) = lock(&self.slots).progress(&taker).copied() else {
             return;
         };
-        match (self.max, progress.stage) {
-            (None, Stage::Taking) => {}
-            (None, Stage::Complete) => {
-                self.records
-                    .keep_taker(&self.link, &taker, &progress, Durability::Lazy);
-            }
-            (Some(_), _) => off_the_runtime(|| {
-                self.records
-                    .keep_taker(&self.link, &taker, &progress, Durability::Flushed);
-            }),
+        let put = |durability| {
+            self.records
+                .keep_taker(&self.link, &taker, &progress, durability);
+        };
+        match (self.max, progress.stage, durability) {
+            (None, Stage::Taking | Stage::Idle, _) => return,
+            (None, Stage::Complete, _) | (_, _, Durability::Lazy) => put(Durability::Lazy),
+            (Some(_), _, Durability::Flushed) => off_the_runtime(|| put(Durability::Flushed)),
+        }
+        if self.max.is_some() {
+            lock(&self.kept).insert(taker, now_ms());
+        }
+    }
+
+    fn is_kept_long_ago(&self, now: u64, taker: Taker) -> bool {
+        let kept = lock(&self.kept).get(&taker).copied();
+        now.saturating_sub(kept.unwrap_or(0)) > KEEP_EVERY_MS
+    }
+
+    /// Rows of takers that are not remembered any more go, so that the store is bounded as memory is.
+    fn drop_forgotten(&self) {
+        let (forgotten, complete) = {
+            let mut slots = lock(&self.slots);
+            (slots.take_forgotten(), slots.forgotten_complete())
+        };
+        if !forgotten.is_empty() {
+            let mut kept = lock(&self.kept);
+            forgotten.iter().for_each(|taker| {
+                kept.remove(taker);
+            });
+            drop(kept);
+            self.records.forget_takers(&self.link, &forgotten, complete);
         }
     }
 
@@ -316,26 +375,38 @@ impl Takers {
 }
 
 /// Leave to take, for one taker.
-#[derive(Clone)]
 pub(crate) struct TakerSeat {
     takers: Arc<Takers>,
-    taker: Taker,
+    /// Under whom it counts; an address that shared another's slot may have to count for itself later.
+    taker: Mutex<Taker>,
     guest: Guest,
 }
 
 impl TakerSeat {
+    pub(crate) fn again(&self) -> Result<(), Refusal> {
+        let taker = self.takers.seat(&self.guest)?;
+        *lock(&self.taker) = taker;
+        Ok(())
+    }
+
     pub(crate) fn sent(&self, bytes: u64) {
-        self.takers.sent(self.taker, &self.guest, bytes);
+        self.takers.sent(self.taker(), &self.guest, bytes);
     }
 
     pub(crate) fn complete(&self) {
-        self.takers.complete(self.taker, &self.guest);
+        self.takers.complete(self.taker(), &self.guest);
+    }
+
+    fn taker(&self) -> Taker {
+        *lock(&self.taker)
     }
 }
 
-fn taker_of(guest: &Guest) -> Taker {
+fn taker_of(slots: &mut Slots, now: u64, guest: &Guest) -> Taker {
+    let address = guest.address.to_canonical();
     match guest.mark {
-        Mark::Address => Taker::Address(guest.address.to_canonical()),
+        Mark::Address => slots.taker_of(now, address, None),
+        Mark::PeerId(peer_id) => slots.taker_of(now, address, Some(peer_id)),
         Mark::Token(prefix) => {
             let mut token = [0; 16];
             token[..6].copy_from_slice(&prefix);
@@ -352,7 +423,7 @@ fn who(guest: &Guest) -> String {
 /// What program a guest is, with the start of its token where it has one: two of one address are told apart.
 fn program(guest: &Guest) -> Option<String> {
     match guest.mark {
-        Mark::Address => guest.client.clone(),
+        Mark::Address | Mark::PeerId(_) => guest.client.clone(),
         Mark::Token(prefix) => Some(format!(
             "shoal get {:02x}{:02x}{:02x}",
             prefix[0], prefix[1], prefix[2]

@@ -1,13 +1,12 @@
 //! Links as their tracker sees them.
 
 use super::Service;
-use super::takers::{Guest, Mark};
+use super::takers::Guest;
 use super::views::token_text;
 use shoal_api::Way;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::InfoHash;
 use shoal_protocol::tracker::Event;
-use shoal_transfer::serve::port;
 use shoal_transfer::serve::seed::mark_of_peer_id;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,11 +60,7 @@ impl Listener for TakerListener {
         let guest = Guest {
             address: event.addr.ip(),
             way: Way::Torrent,
-            mark: match mark_of_peer_id(&event.peer_id.0) {
-                port::Mark::TokenPrefix(prefix) => Mark::Token(prefix),
-                port::Mark::Token(token) => Mark::of_token(&token),
-                port::Mark::Address => Mark::Address,
-            },
+            mark: mark_of_peer_id(&event.peer_id.0).into(),
             client: None,
         };
         if let Some(refusal) = share.refuses(&guest) {

@@ -26,6 +26,7 @@ pub use log::{LOG_MAX_ROWS, LogPage, LogRow, Way, What, Who};
 pub use settings::{SETTING_MAX_BYTES, SETTING_NAME_MAX_BYTES};
 pub use share::{Audience, ShareEnd, ShareRow, ShareState};
 pub use stamps::StampRow;
+pub use takers::KeptTakers;
 
 use crate::artefact::ArtefactDir;
 use crate::error::{io_error, sled_error};

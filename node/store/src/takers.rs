@@ -25,6 +25,17 @@ enum StageV1 {
 const TOKEN: u8 = 0;
 const V4: u8 = 4;
 const V6: u8 = 6;
+/// Not a taker, but how many of those that were forgotten had everything: u64, big-endian.
+const FORGOTTEN: u8 = 255;
+
+/// What a home knows of the takers of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptTakers {
+    /// Those that are remembered.
+    pub rows: Vec<(Taker, Progress)>,
+    /// How many of those that are not had everything.
+    pub forgotten_complete: u64,
+}
 
 /// Takers.
 impl Store {
@@ -51,30 +62,42 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Io`].
-    pub fn takers(&self, id: &LinkId) -> Result<Vec<(Taker, Progress)>, StoreError> {
+    pub fn takers(&self, id: &LinkId) -> Result<KeptTakers, StoreError> {
         let prefix = keys::taker_prefix(id);
-        let mut found = Vec::new();
+        let mut found = KeptTakers::default();
         for row in self.0.db.scan_prefix(&prefix) {
             let (key, value) = row.map_err(|error| self.sled(error))?;
-            let taker = key.get(prefix.len()..).and_then(decode_taker);
-            let pair = taker.zip(decode_progress(&value));
-            found.push(pair.ok_or_else(|| self.corrupt("the row of a taker is broken"))?);
+            let name = key.get(prefix.len()..).unwrap_or_default();
+            let broken = || self.corrupt("the row of a taker is broken");
+            if name == [FORGOTTEN] {
+                let complete = <[u8; 8]>::try_from(value.as_ref()).map_err(|_| broken())?;
+                found.forgotten_complete = u64::from_be_bytes(complete);
+            } else {
+                let pair = decode_taker(name).zip(decode_progress(&value));
+                found.rows.push(pair.ok_or_else(broken)?);
+            }
         }
         Ok(found)
     }
 
-    /// Forgets a taker whose slot is free again; one that is not there is no error.
+    /// Forgets takers, at once with keeping how many of all that were forgotten so far had everything. One that is
+    /// not there is no error.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] or [`StoreError::Io`].
-    pub fn remove_taker(
+    pub fn forget_takers(
         &self,
         id: &LinkId,
-        taker: &Taker,
+        takers: &[Taker],
+        complete: u64,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let key = keys::taker(id, &encode_taker(taker));
-        self.0.db.remove(key).map_err(|error| self.sled(error))?;
+        let mut batch = sled::Batch::default();
+        for taker in takers {
+            batch.remove(keys::taker(id, &encode_taker(taker)));
+        }
+        batch.insert(keys::taker(id, &[FORGOTTEN]), &complete.to_be_bytes());
+        self.apply(batch)?;
         self.settle(durability)
     }
 }
@@ -114,7 +137,8 @@ fn decode_taker(key: &[u8]) -> Option<Taker> {
 
 fn encode_progress(progress: &Progress) -> Vec<u8> {
     let stage = match progress.stage {
-        Stage::Taking => StageV1::Taking,
+        // That it is idle follows from when it was seen.
+        Stage::Taking | Stage::Idle => StageV1::Taking,
         Stage::Complete => StageV1::Complete,
     };
     let row = TakerValue::V1 {
@@ -185,17 +209,17 @@ mod tests {
             .unwrap();
         drop(store);
         let store = Store::open(dir.path()).unwrap();
-        let found: Vec<_> = store
-            .takers(&one)
-            .unwrap()
-            .into_iter()
-            .map(|(taker, _)| taker)
-            .collect();
-        assert_eq!(found, takers);
+        let found = store.takers(&one).unwrap();
+        let names: Vec<_> = found.rows.into_iter().map(|(taker, _)| taker).collect();
+        assert_eq!(
+            (names.as_slice(), found.forgotten_complete),
+            (&takers[..], 0)
+        );
         store
-            .remove_taker(&one, &takers[0], Durability::Lazy)
+            .forget_takers(&one, &takers[..1], 300, Durability::Lazy)
             .unwrap();
-        assert_eq!(store.takers(&one).unwrap().len(), 2);
-        assert_eq!(store.takers(&two).unwrap(), [(takers[0], progress)]);
+        let left = store.takers(&one).unwrap();
+        assert_eq!((left.rows.len(), left.forgotten_complete), (2, 300));
+        assert_eq!(store.takers(&two).unwrap().rows, [(takers[0], progress)]);
     }
 }

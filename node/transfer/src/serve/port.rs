@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{ContentHash, InfoHash, LinkId, TakerToken};
+use shoal_protocol::slots::PeerId;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub enum Mark {
     Token(TakerToken),
     /// The first six bytes of a taker token, from the BitTorrent peer id of `shoal get`.
     TokenPrefix([u8; 6]),
+    /// Its address, and a BitTorrent peer id that may come by other addresses as well.
+    PeerId(PeerId),
     /// Nothing but its address.
     Address,
 }
@@ -73,6 +76,10 @@ pub trait Served: Send + Sync + 'static {
 
 /// Leave to take, for one taker.
 pub trait Seat: Send + Sync + 'static {
+    /// Before every later request on a connection that stays open: a seat that was idle for long may be another's.
+    fn again(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
     /// Payload bytes went out.
     fn sent(&self, bytes: u64);
     /// The taker says or shows that it has everything.

@@ -235,12 +235,15 @@ impl Session<'_> {
 
     fn request(&mut self, block: BlockRef) -> Result<(), SessionError> {
         block.range_in(self.torrent.piece_length(), self.torrent.total_bytes())?;
-        if self.seat.get().is_none() {
-            let seat = self
-                .served
-                .admit(&self.visitor)
-                .map_err(SessionError::Refused)?;
-            let _ = self.seat.set(seat);
+        match self.seat.get() {
+            Some(seat) => seat.again().map_err(SessionError::Refused)?,
+            None => {
+                let seat = self
+                    .served
+                    .admit(&self.visitor)
+                    .map_err(SessionError::Refused)?;
+                let _ = self.seat.set(seat);
+            }
         }
         Ok(self.outbox.push_block(block)?)
     }
@@ -331,7 +334,8 @@ fn pieces(torrent: &dyn Torrent) -> usize {
     usize::try_from(count).unwrap_or(0)
 }
 
-/// Twelve hexadecimal digits in the peer id of `shoal get` are the first six bytes of its taker token.
+/// Twelve hexadecimal digits in the peer id of `shoal get` are the first six bytes of its taker token. Others are
+/// known by address and peer id.
 pub fn mark_of_peer_id(peer_id: &[u8; 20]) -> Mark {
     let digits = peer_id
         .strip_prefix(SHOAL_PEER_ID)
@@ -344,7 +348,7 @@ pub fn mark_of_peer_id(peer_id: &[u8; 20]) -> Mark {
         }
         Some(prefix)
     });
-    prefix.map_or(Mark::Address, Mark::TokenPrefix)
+    prefix.map_or(Mark::PeerId(*peer_id), Mark::TokenPrefix)
 }
 
 /// A seeder's peer id differs by torrent, so that nobody can tell which links one node serves.
@@ -372,8 +376,12 @@ mod tests {
             mark_of_peer_id(b"-SH0010-0102030a0bff"),
             Mark::TokenPrefix([1, 2, 3, 10, 11, 255])
         );
-        assert_eq!(mark_of_peer_id(b"-SH0010-0102030a0bfx"), Mark::Address);
-        assert_eq!(mark_of_peer_id(b"-SH0010-+1+2+3+4+5+6"), Mark::Address);
-        assert_eq!(mark_of_peer_id(b"-qB4520-0102030a0bff"), Mark::Address);
+        for other in [
+            b"-SH0010-0102030a0bfx",
+            b"-SH0010-+1+2+3+4+5+6",
+            b"-qB4520-0102030a0bff",
+        ] {
+            assert_eq!(mark_of_peer_id(other), Mark::PeerId(*other));
+        }
     }
 }
