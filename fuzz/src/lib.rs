@@ -6,12 +6,16 @@
 use ed25519_dalek::{Signer, SigningKey};
 use shoal_protocol::bencode::{Encoder, Value};
 use shoal_protocol::capability::{Capability, ContentRecord, Password, Rights};
+use shoal_protocol::fileset::Genesis;
+use shoal_protocol::group::{Contact, Group, Record};
 use shoal_protocol::hello::{Hello, Welcome};
 use shoal_protocol::id::DeviceId;
+use shoal_protocol::invite::{Invite, InviteSecret, Whereabouts};
 use shoal_protocol::link::Link;
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::manifest::Manifest;
 use shoal_protocol::metainfo::{FileKind, Info, Torrent, relative_target};
+use shoal_protocol::pairing;
 use shoal_protocol::path::{RelPath, symlink_stays_inside};
 use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, PieceSet, UtMetadata, frame_len,
@@ -349,6 +353,55 @@ pub fn tracker_udp(data: &[u8]) {
     }
     assert_eq!(udp::scrape_entries(data).count(), data.len() / 12);
     let _ = (compact::parse_v4(data), compact::parse_v6(data));
+}
+
+/// Invites as people type them: what is read is written and read again as the same.
+pub fn invite(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(invite) = Invite::parse(text)
+    {
+        let words = Invite::parse(&invite.words()).expect("own words are read");
+        assert_eq!(words.secret, invite.secret);
+        if let Some(link) = invite.link() {
+            assert_eq!(Invite::parse(&link), Ok(invite));
+        }
+    }
+    let _ = Whereabouts::open(&InviteSecret([1; 16]), data);
+}
+
+/// Messages of two devices that pair.
+pub fn pairing(data: &[u8]) {
+    let _ = pairing::Hello::decode(data);
+    let _ = pairing::Message::decode(data);
+    let ephemeral = pairing::Ephemeral::new([2; 32], [3; 16]);
+    let (guest, _) = pairing::Guest::new(InviteSecret([1; 16]), issued().issuer, ephemeral);
+    let _ = guest.offered(data).map(drop);
+}
+
+/// Records, contacts and genesis records, signed as they come; a log takes a record whatever it says, or refuses it.
+pub fn group(data: &[u8]) {
+    let _ = (
+        Record::verify(data),
+        Contact::verify(data),
+        Genesis::verify(data),
+    );
+    let sign = |domain: &[u8]| {
+        let signature = key().sign(&[domain, data].concat());
+        [data, &signature.to_bytes()].concat()
+    };
+    let record = sign(b"shoal group record v1\0");
+    let mut group = Group::found(&key(), "first", [0; 16]).expect("a group");
+    let merged = group.merge(std::slice::from_ref(&record));
+    assert!(merged.added.len() + merged.refused.len() <= 1);
+    if let Ok(group) = Group::read(&[record]) {
+        assert_eq!(group.members().len(), 1);
+    }
+    if let Ok(contact) = Contact::verify(&sign(b"shoal contact v1\0")) {
+        assert_eq!(Contact::verify(&contact.clone().sign(&key())), Ok(contact));
+    }
+    if let Ok(genesis) = Genesis::verify(&sign(b"shoal fileset genesis v1\0")) {
+        assert_eq!(Genesis::verify(&genesis.clone().sign(&key())), Ok(genesis));
+    }
 }
 
 /// The key of seeds and of the record target.

@@ -4,11 +4,17 @@
 use libfuzzer_sys as _;
 use shoal_fuzz::{issued, key};
 use shoal_protocol::capability::{Capability, ContentRecord, Hint};
+use shoal_protocol::fileset::Genesis;
+use shoal_protocol::group::{Accepted, Contact, Record, Statement};
 use shoal_protocol::hello::{Hello, Refusal, Welcome};
-use shoal_protocol::id::{ContentHash, InfoHash, LinkId, TakerToken};
+use shoal_protocol::id::{
+    ContentHash, FilesetId, GroupId, InfoHash, LinkId, RecordHash, TakerToken,
+};
+use shoal_protocol::invite::{Invite, InviteRefusal, InviteSecret, Whereabouts};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::manifest::{Entry, Kind, Manifest, Shape};
 use shoal_protocol::metainfo::{InfoBuilder, InfoEntry, Privacy, Torrent};
+use shoal_protocol::pairing::{Ephemeral, Guest, Hello as PairHello, Host, Offer};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, Reserved, UtMetadata,
@@ -71,6 +77,9 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("hello", hellos()),
         ("tracker_http", tracker_requests()),
         ("tracker_udp", tracker_packets()),
+        ("invite", invites()),
+        ("pairing", pairings()),
+        ("group", groups()),
     ]
 }
 
@@ -371,4 +380,101 @@ fn tracker_packets() -> Vec<Vec<u8>> {
         packets.push(out);
     }
     packets
+}
+
+fn invites() -> Vec<Vec<u8>> {
+    let inviter = Whereabouts {
+        device: issued().issuer,
+        addresses: vec![([192, 0, 2, 1], 7462).into()],
+    };
+    let sealed = inviter.seal(&InviteSecret([1; 16]), [2; 12]);
+    let invite = Invite {
+        secret: InviteSecret([1; 16]),
+        inviter: Some(inviter),
+    };
+    let link = invite.link().expect("it has an inviter");
+    [texts(&[&link, &invite.words()]), vec![sealed]].concat()
+}
+
+fn pairings() -> Vec<Vec<u8>> {
+    let ephemeral = |n| Ephemeral::new([n; 32], [n; 16]);
+    let secret = InviteSecret([1; 16]);
+    let host = shoal_protocol::id::DeviceId([9; 32]);
+    let (_, hello) = Guest::new(secret.clone(), issued().issuer, ephemeral(1));
+    let decoded = PairHello::decode(&hello).expect("a hello");
+    let (_, offer) = Host::new(secret, host, ephemeral(2), decoded).expect("an offer");
+    let introduction = [&[0, 1, b'a', 0][..], &[5; 64]].concat();
+    let welcome = vec![2, 1, 3, 1, 2, 3, 1, 1, 7];
+    let refusal = Offer::refusal(InviteRefusal::Used);
+    vec![
+        hello,
+        offer,
+        refusal,
+        introduction,
+        welcome,
+        vec![1],
+        vec![4, 1],
+    ]
+}
+
+/// Without their signatures: the target signs.
+fn groups() -> Vec<Vec<u8>> {
+    let device = issued().issuer;
+    let record = |parents, statement| {
+        let author = device;
+        Record {
+            author,
+            parents,
+            statement,
+        }
+        .sign(&key())
+    };
+    let name = || "laptop".to_owned();
+    let one = Accepted {
+        fileset: FilesetId([1; 32]),
+        epoch: 2,
+        counter: 300,
+    };
+    let parents = || vec![RecordHash([1; 32]), RecordHash([2; 32])];
+    let found = Statement::Found {
+        nonce: [1; 16],
+        name: name(),
+    };
+    let accepted = vec![one];
+    let contact = Contact {
+        device,
+        said_ms: 1 << 40,
+        addresses: vec![([192, 0, 2, 1], 7462).into()],
+    };
+    let genesis = Genesis {
+        owner: GroupId([3; 32]),
+        name: "work".into(),
+        nonce: [4; 16],
+        signer: device,
+    };
+    let signed = vec![
+        record(Vec::new(), found),
+        record(
+            parents(),
+            Statement::Admit {
+                device,
+                name: name(),
+            },
+        ),
+        record(parents(), Statement::Remove { device, accepted }),
+        record(
+            parents(),
+            Statement::Rename {
+                device,
+                name: name(),
+            },
+        ),
+        contact.sign(&key()),
+        genesis.sign(&key()),
+    ];
+    let unsigned = signed.into_iter().map(|mut bytes| {
+        bytes.truncate(bytes.len() - 64);
+        bytes
+    });
+    unsigned.collect()
 }

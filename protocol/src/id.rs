@@ -72,7 +72,17 @@ bytes_id!(
     32
 );
 bytes_id!(
-    /// BLAKE3 hash of a fileset's genesis record.
+    /// A person: the hash of the first record of their group's log.
+    GroupId,
+    32
+);
+bytes_id!(
+    /// BLAKE3 of one record of a group's log, its signature left out.
+    RecordHash,
+    32
+);
+bytes_id!(
+    /// BLAKE3 of a fileset's genesis record, its signature left out.
     FilesetId,
     32
 );
@@ -114,6 +124,18 @@ impl fmt::Display for DeviceId {
 
 /// Characters of a link id's text: base32 without padding, lower case.
 pub const LINK_ID_TEXT_LEN: usize = 26;
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Display for FilesetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
 
 impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

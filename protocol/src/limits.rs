@@ -43,3 +43,29 @@ pub const SYNC_PAGES_UNACKNOWLEDGED: usize = 4;
 pub const SYNC_AUTHORS_MAX: usize = 1024;
 /// Siblings that one path may have; a peer that brings more is refused.
 pub const SYNC_SIBLINGS_MAX: usize = 64;
+/// Records of a group's log. Each is checked against all before it, so their number bounds that work too.
+pub const GROUP_MAX_RECORDS: usize = 512;
+/// Devices of a group.
+pub const GROUP_MAX_MEMBERS: usize = 64;
+/// Bytes of one signed record of a group's log.
+pub const GROUP_RECORD_MAX_BYTES: usize = 16 * 1024;
+/// Records that one record names as its parents.
+pub const GROUP_MAX_PARENTS: usize = 16;
+/// Authors whose last accepted counters a removal names.
+pub const GROUP_MAX_ACCEPTED: usize = 256;
+/// Bytes of a device's name.
+pub const DEVICE_NAME_MAX_BYTES: usize = 64;
+/// Addresses under which one device is sought.
+pub const CONTACT_MAX_ADDRESSES: usize = 16;
+/// Bytes of a signed contact.
+pub const CONTACT_MAX_BYTES: usize = 1024;
+/// Bytes of a signed genesis record of a fileset.
+pub const GENESIS_MAX_BYTES: usize = 1024;
+/// Addresses in an invite: more make its QR code hard to read.
+pub const INVITE_MAX_ADDRESSES: usize = 8;
+/// Characters of an invite, words or link.
+pub const INVITE_MAX_CHARS: usize = 1024;
+/// Bytes of one message while two devices pair, before the group's log is handed over.
+pub const PAIRING_MESSAGE_MAX_BYTES: usize = 4 * 1024;
+/// Bytes of the log and the contacts of a group together, as one device hands them to another.
+pub const GROUP_NEWS_MAX_BYTES: usize = 9 << 20;
