@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shoal_api::Way;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{ContentHash, InfoHash, LinkId};
-use shoal_transfer::serve::port::{self, Blob, Directory, Seat, Served, Torrent, Visitor};
+use shoal_transfer::serve::port::{self, Blob, Blobs, Directory, Seat, Served, Torrent, Visitor};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,16 @@ pub(super) struct ServedShare {
     pub(super) context: Arc<Context>,
 }
 
+impl Blobs for ServedShare {
+    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
+        self.share.content()?.blob(hash)
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.share.ended.clone()
+    }
+}
+
 impl Served for ServedShare {
     fn capability(&self) -> Bytes {
         self.context.capability(&self.share.row())
@@ -46,10 +56,6 @@ impl Served for ServedShare {
         self.share
             .content()
             .map(|_| self.share.row().record.clone().into())
-    }
-
-    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
-        self.share.content()?.blob(hash)
     }
 
     fn torrent(&self) -> Option<Arc<dyn Torrent>> {
@@ -66,10 +72,6 @@ impl Served for ServedShare {
 
     fn says_complete(&self, visitor: &Visitor) {
         self.share.says_complete(&guest(visitor));
-    }
-
-    fn ended(&self) -> CancellationToken {
-        self.share.ended.clone()
     }
 }
 

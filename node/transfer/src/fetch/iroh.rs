@@ -144,6 +144,11 @@ impl Dialer {
 }
 
 impl IrohChannel {
+    /// Over a connection that was made and greeted elsewhere.
+    pub(crate) fn over(connection: Connection) -> Self {
+        Self { connection }
+    }
+
     /// Sends one request.
     pub(crate) async fn request(&self, request: &[u8]) -> Result<IrohBody, SourceError> {
         let (mut send, stream) = self

@@ -114,7 +114,11 @@ async fn fetch(
 }
 
 /// From the network to the writing thread, until either ends.
-async fn pump(mut body: Body, sender: Batches, stall: Duration) -> Result<(), SourceError> {
+pub(crate) async fn pump(
+    mut body: Body,
+    sender: Batches,
+    stall: Duration,
+) -> Result<(), SourceError> {
     loop {
         let mut batch: Vec<Bytes> = Vec::with_capacity(64);
         let more = timeout(stall, body.next(&mut batch)).await;

@@ -4,23 +4,23 @@
 //! queue into as many sources as there are (`queue`, `source`), lets librqbit work on the same files
 //! (`torrent`), and gives the tree its name when all of it is there (`finish`).
 
-mod decode;
+pub(crate) mod decode;
 mod engine;
 mod error;
 mod finish;
 mod http;
-mod iroh;
-mod lane;
+pub(crate) mod iroh;
+pub(crate) mod lane;
 mod layout;
 mod marks;
 mod meta;
-mod pipe;
+pub(crate) mod pipe;
 mod progress;
 mod queue;
 pub mod quic;
 mod ranges;
 mod roll;
-mod source;
+pub(crate) mod source;
 mod staging;
 mod suspects;
 mod target;

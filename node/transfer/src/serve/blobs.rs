@@ -4,7 +4,7 @@
 //! bao encoding of the ranges asked for. The taker verifies every byte; we only check that the
 //! file is still the one that was hashed, so no hash is computed here.
 
-use super::port::{Blob, Seat, Served};
+use super::port::{Blob, Blobs, Seat};
 use bao_tree::io::outboard::PostOrderOutboard;
 use bao_tree::io::sync::{Outboard, ReadAt, Size, encode_ranges, truncate_ranges};
 use bao_tree::iter::BaoChunk;
@@ -113,7 +113,7 @@ impl Asked {
 /// takers read as "not found here". The thread ends when the receiver is dropped.
 pub fn answer(
     asked: Asked,
-    served: Arc<dyn Served>,
+    served: Arc<dyn Blobs>,
     seat: Arc<dyn Seat>,
 ) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(PARTS_WAITING);
@@ -132,7 +132,7 @@ pub fn answer(
 
 fn write_answer(
     asked: Asked,
-    served: Arc<dyn Served>,
+    served: Arc<dyn Blobs>,
     seat: Arc<dyn Seat>,
     sender: mpsc::Sender<io::Result<Bytes>>,
 ) {
@@ -352,7 +352,6 @@ mod tests {
     use super::*;
     use crate::serve::MemoryBlob;
     use bao_tree::ChunkNum;
-    use shoal_protocol::hello::Refusal;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]
@@ -368,36 +367,10 @@ mod tests {
 
     struct OneBlob(Arc<MemoryBlob>);
 
-    impl Served for OneBlob {
-        fn capability(&self) -> Bytes {
-            Bytes::new()
-        }
-
-        fn record(&self) -> Option<Bytes> {
-            None
-        }
-
+    impl Blobs for OneBlob {
         fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
             (*hash == self.0.hash()).then(|| self.0.clone() as Arc<dyn Blob>)
         }
-
-        fn torrent(&self) -> Option<Arc<dyn crate::serve::port::Torrent>> {
-            None
-        }
-
-        fn refuses(&self, _: &crate::serve::port::Visitor) -> Option<Refusal> {
-            None
-        }
-
-        fn admit(&self, _: &crate::serve::port::Visitor) -> Result<Arc<dyn Seat>, Refusal> {
-            Ok(Arc::new(Counter::default()))
-        }
-
-        fn manifest(&self) -> Option<ContentHash> {
-            None
-        }
-
-        fn says_complete(&self, _: &crate::serve::port::Visitor) {}
 
         fn ended(&self) -> CancellationToken {
             CancellationToken::new()

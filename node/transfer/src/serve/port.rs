@@ -52,16 +52,22 @@ pub trait Directory: Send + Sync + 'static {
     fn by_infohash(&self, infohash: &InfoHash) -> Result<Arc<dyn Served>, Refusal>;
 }
 
-/// One link that is being served.
-pub trait Served: Send + Sync + 'static {
+/// Where answers to iroh-blobs requests come from.
+pub trait Blobs: Send + Sync + 'static {
+    /// The blob with this hash, if it belongs here.
+    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>>;
+    /// Ends when nothing more is given.
+    fn ended(&self) -> CancellationToken;
+}
+
+/// One link that is being served; it ends when the link is stopped or expires.
+pub trait Served: Blobs {
     /// Signed capability.
     fn capability(&self) -> Bytes;
     /// Hash of the manifest, which may be read without a seat.
     fn manifest(&self) -> Option<ContentHash>;
     /// Signed content record, once hashing is done.
     fn record(&self) -> Option<Bytes>;
-    /// The blob with this hash, if it belongs to this link.
-    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>>;
     /// The torrent of this link.
     fn torrent(&self) -> Option<Arc<dyn Torrent>>;
     /// Why this visitor would get nothing; nothing is reserved by asking.
@@ -70,8 +76,6 @@ pub trait Served: Send + Sync + 'static {
     fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal>;
     /// The visitor says that it has everything.
     fn says_complete(&self, visitor: &Visitor);
-    /// Ends when the link is stopped or expires.
-    fn ended(&self) -> CancellationToken;
 }
 
 /// Leave to take, for one taker.

@@ -17,7 +17,7 @@ use shoal_protocol::metainfo::Torrent as TorrentFile;
 use shoal_transfer::fetch::quic;
 use shoal_transfer::serve::MemoryBlob;
 use shoal_transfer::serve::blobs::{Asked, answer};
-use shoal_transfer::serve::port::{Blob, Directory, Seat, Served, Torrent, Visitor};
+use shoal_transfer::serve::port::{Blob, Blobs, Directory, Seat, Served, Torrent, Visitor};
 use shoal_transfer::serve::seed::Seeder;
 use std::convert::Infallible;
 use std::io;
@@ -200,6 +200,23 @@ impl Directory for One {
     }
 }
 
+impl Blobs for Link {
+    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
+        if *hash == self.manifest.hash() {
+            return Some(self.manifest.clone());
+        }
+        let stored = self.content.by_hash.get(hash)?.clone();
+        Some(Arc::new(FileBlob {
+            stored,
+            link: self.me.upgrade()?,
+        }))
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+}
+
 impl Served for Link {
     fn capability(&self) -> Bytes {
         self.capability.lock().unwrap().1.clone().into()
@@ -225,17 +242,6 @@ impl Served for Link {
         Some(record.sign(&self.key).into())
     }
 
-    fn blob(&self, hash: &ContentHash) -> Option<Arc<dyn Blob>> {
-        if *hash == self.manifest.hash() {
-            return Some(self.manifest.clone());
-        }
-        let stored = self.content.by_hash.get(hash)?.clone();
-        Some(Arc::new(FileBlob {
-            stored,
-            link: self.me.upgrade()?,
-        }))
-    }
-
     fn torrent(&self) -> Option<Arc<dyn Torrent>> {
         Some(Arc::new(Files(self.me.upgrade()?)))
     }
@@ -253,10 +259,6 @@ impl Served for Link {
 
     fn says_complete(&self, _visitor: &Visitor) {
         self.complete.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn ended(&self) -> CancellationToken {
-        self.ended.clone()
     }
 }
 
