@@ -89,6 +89,15 @@ pub enum ProblemKind {
     /// The link's target is not UTF-8.
     #[error("it is a symbolic link whose target is not UTF-8")]
     SymlinkNotUtf8,
+    /// Another disk or file system is mounted there.
+    #[error("another file system is mounted there; add it by itself")]
+    OtherFileSystem,
+    /// The root of another fileset.
+    #[error("it is the root of another fileset, which is kept the same by itself")]
+    NestedRoot,
+    /// Its name is `.shoal`, which is Shoal's own.
+    #[error("its name belongs to Shoal; rename it")]
+    Reserved,
     /// It turned into something else between two looks.
     #[error("it changed while it was looked at; share again when nothing writes to it")]
     Changing,

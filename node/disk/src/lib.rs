@@ -1,5 +1,5 @@
-//! The user's files, read and never written: walking a tree, stamping and hashing it, and opening
-//! its files again to serve them.
+//! The user's files. For a share they are read and never written: walking a tree, stamping and hashing
+//! it, and opening its files again to serve them. For a fileset, [`replica`] keeps a folder the same.
 //!
 //! Order of calls: [`walk`] lists what is to be shared, [`hash_tree`] reads every byte once, and from
 //! then on [`Sources`] opens single files and refuses those that changed since the walk.
@@ -11,6 +11,7 @@ mod entry;
 mod hash;
 mod listing;
 mod named;
+pub mod replica;
 mod roots;
 mod source;
 mod stamp;

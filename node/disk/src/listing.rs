@@ -92,7 +92,7 @@ fn link(folder: BorrowedFd<'_>, name: &CStr) -> Result<EntryKind, ProblemKind> {
     Ok(EntryKind::Symlink { target })
 }
 
-fn special(kind: FileType) -> Option<ProblemKind> {
+pub(crate) fn special(kind: FileType) -> Option<ProblemKind> {
     match kind {
         FileType::Fifo => Some(ProblemKind::Fifo),
         FileType::Socket => Some(ProblemKind::Socket),

@@ -52,6 +52,9 @@ pub enum JailErrorKind {
     /// A rename across file systems.
     #[error("source and destination are on different file systems")]
     OtherFileSystem,
+    /// The file system has no such operation.
+    #[error("this file system cannot do that; choose another folder")]
+    Unsupported,
     /// The process or the system has no file descriptors left.
     #[error("too many files are open; raise the limit (ulimit -n)")]
     TooManyOpen,

@@ -137,6 +137,15 @@ impl Jail {
         })
     }
 
+    /// Makes a symlink at `path` whatever its target says, for a tree that keeps its owner's own links.
+    ///
+    /// The jail never follows it. Other programs do, so this is for links whose author is trusted.
+    pub fn symlink_as_it_is(&self, target: &str, path: &str) -> Result<(), JailError> {
+        self.with_parent(path, |at, name| {
+            Ok(rustix::fs::symlinkat(target, at, name)?)
+        })
+    }
+
     /// The target of a symlink, as bytes.
     pub fn read_link(&self, path: &str) -> Result<Vec<u8>, JailError> {
         self.with_parent(path, |at, name| {

@@ -7,7 +7,7 @@
 //! groups, unit by unit in order.
 
 mod assemble;
-mod holes;
+pub(crate) mod holes;
 mod pieces;
 mod plan;
 mod unit;
