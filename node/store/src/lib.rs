@@ -1,4 +1,5 @@
-//! What a home remembers: shares, their log and takers, settings, and immutable artefacts.
+//! What a home remembers: shares, their log and takers, filesets and their indexes, settings, and
+//! immutable artefacts.
 //!
 //! Rows live in sled under `HOME/store`, artefacts are plain files under `HOME/snapshots`, and
 //! `HOME/format` says which version of shoal may touch either. Nothing of sled is visible outside
@@ -9,6 +10,7 @@
 
 mod artefact;
 mod error;
+mod fileset;
 mod format;
 mod keys;
 mod log;
@@ -21,6 +23,7 @@ mod takers;
 
 pub use artefact::{Artefact, ArtefactWriter};
 pub use error::StoreError;
+pub use fileset::{FilesetIndex, FilesetRow, Running};
 pub use format::FORMAT_VERSION;
 pub use log::{LOG_MAX_ROWS, LogPage, LogRow, Way, What, Who};
 pub use settings::{SETTING_MAX_BYTES, SETTING_NAME_MAX_BYTES};
@@ -61,6 +64,7 @@ struct Inner {
     artefacts: ArtefactDir,
     /// Held while a row is read, changed and written back, and while the log gives out numbers.
     writing: Mutex<HashMap<LinkId, LogBounds>>,
+    flusher: fileset::Flusher,
 }
 
 impl Store {
@@ -85,6 +89,7 @@ impl Store {
             path,
             artefacts,
             writing: Mutex::default(),
+            flusher: fileset::Flusher::default(),
         };
         Ok(Store(Arc::new(inner)))
     }
