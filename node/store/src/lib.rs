@@ -40,8 +40,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Memory that sled may use for pages it has read, in bytes. Rows are small and rarely read again.
-const CACHE_CAPACITY_BYTES: u64 = 8 << 20;
+/// Memory that sled may use for pages it has read, in bytes. It takes several times as much: after 200,000
+/// entries the process has 108 MB at 8 MiB and 281 MB at 64 MiB, where reads at random are five times as fast.
+const CACHE_CAPACITY_BYTES: u64 = 16 << 20;
 /// How often sled writes what was stored lazily, in milliseconds: what a power cut may take.
 const FLUSH_EVERY_MS: u64 = 1_000;
 
