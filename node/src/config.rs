@@ -55,6 +55,7 @@ const ADDRESSES: &str =
     "an address and port such as [::]:7462, or port 0 for one that the home remembers";
 const HOSTS: &str =
     "hosts with or without port such as files.example.org or 203.0.113.7:7462, separated by commas";
+const WORDS: &str = "at most 200 characters, such as a name and a mail address";
 const SWITCH: &str = "true or false";
 
 /// All settings.
@@ -69,6 +70,12 @@ pub const KEYS: &[Key] = &[
         name: "advertise",
         doc: "addresses to put into links instead of those found",
         form: HOSTS,
+        default: "",
+    },
+    Key {
+        name: "contact",
+        doc: "whom to ask, as the pages of links tell it",
+        form: WORDS,
         default: "",
     },
     Key {
@@ -194,6 +201,11 @@ impl Config {
         self.list("advertise")
     }
 
+    /// Whom to ask about links, if the file says so.
+    pub fn contact(&self) -> Option<String> {
+        self.set_value("contact")
+    }
+
     /// Nodes by which public shares enter the BitTorrent DHT.
     pub fn dht_bootstrap(&self) -> Vec<String> {
         self.list("dht-bootstrap")
@@ -281,6 +293,7 @@ fn check(key: &'static Key, value: &str) -> Result<(), ConfigError> {
             .split(',')
             .map(str::trim)
             .all(|host| host.is_empty() || is_host(host)),
+        WORDS => value.chars().count() <= 200 && !value.contains(char::is_control),
         _ => ["error", "warn", "info", "debug", "trace"].contains(&value),
     };
     if good { Ok(()) } else { Err(wrong(key, value)) }

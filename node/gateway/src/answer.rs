@@ -1,7 +1,7 @@
 //! Answers other than content: what happened and what to do, in the form that was asked for.
 
 use crate::page;
-use crate::port::FileError;
+use crate::port::{FileError, Links};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -11,8 +11,9 @@ use shoal_protocol::hello::Refusal;
 /// `used-up`, `resting` or `password`.
 pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("shoal-refusal");
 
-/// What a page of ours may load: nothing but its own style.
-pub(crate) const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page of ours may load: nothing that does not come from this node, and nothing
+/// that is written into it.
+pub(crate) const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; frame-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The form that a client prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,9 @@ pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) word: &'static str,
     pub(crate) sentence: String,
-    refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
+    /// Whom to ask.
+    pub(crate) contact: Option<String>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
@@ -59,6 +62,7 @@ impl Problem {
             word,
             sentence: sentence.into(),
             refusal: None,
+            contact: None,
             header: None,
         }
     }
@@ -90,6 +94,17 @@ impl Problem {
             "the files are still being counted: try again in a moment; each can be taken from the list already",
         )
         .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// With whom to ask, where a link is known to whoever asks.
+    pub(crate) fn of(mut self, links: &dyn Links) -> Self {
+        if self
+            .refusal
+            .is_some_and(|refusal| refusal != Refusal::Unknown)
+        {
+            self.contact = links.contact();
+        }
+        self
     }
 
     #[must_use]

@@ -17,14 +17,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A stranger's file may show itself and nothing else.
-const FILE_POLICY: &str = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
-
 /// A file that is asked for, and what of it.
 pub(crate) struct Content {
     file: Arc<dyn FileBytes>,
-    /// Its last path component.
-    name: String,
+    naming: Naming,
     validators: Validators,
     plan: Plan,
     /// Of what is to be sent; none for HEAD and where nothing is.
@@ -53,13 +49,24 @@ impl Content {
     pub(crate) fn open(
         share: &dyn PublicShare,
         path: &RelPath,
+        naming: Naming,
         method: &Method,
         asked: &HeaderMap,
         pool: &Arc<Pool>,
     ) -> Result<Self, Problem> {
-        let file = share.file(path)?;
+        Self::of(share.file(path)?, naming, method, asked, pool)
+    }
+
+    /// The same for what is no file of the share.
+    pub(crate) fn of(
+        file: Arc<dyn FileBytes>,
+        naming: Naming,
+        method: &Method,
+        asked: &HeaderMap,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, Problem> {
         let validators = Validators::of(&*file);
-        let plan = plan(method, asked, &validators, file.size());
+        let plan = plan(method, asked, &validators, &*file);
         let first = match &plan {
             Plan::Send { part, .. } if method != Method::HEAD && !part.is_empty() => {
                 Some(first_chunk(&*file, part, pool).map_err(|error| unreadable(&error))?)
@@ -68,20 +75,21 @@ impl Content {
         };
         Ok(Self {
             file,
-            name: path.name().to_owned(),
+            naming,
             validators,
             plan,
             first,
         })
     }
 
-    /// The answer. `admit` is called right before content would be sent.
+    /// The answer. `admit` is called right before content would be sent, with the
+    /// offset from which it is.
     pub(crate) fn answer(
         mut self,
         method: &Method,
         delivery: Delivery,
         pool: Arc<Pool>,
-        admit: impl FnOnce() -> Result<Arc<dyn Seat>, Refusal>,
+        admit: impl FnOnce(u64) -> Result<Arc<dyn Seat>, Refusal>,
     ) -> Result<Response, Problem> {
         let size = self.file.size();
         let (status, part) = match &self.plan {
@@ -99,7 +107,7 @@ impl Content {
             headers.insert(header::CONTENT_RANGE, digits(range));
         }
         if method != Method::HEAD {
-            let seat = admit()?;
+            let seat = admit(part.start)?;
             if let Some(first) = self.first.take() {
                 let body = FileBody::new(self.file, part, first, seat, delivery, pool);
                 *response.body_mut() = Body::new(body);
@@ -128,11 +136,10 @@ impl Content {
         }
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(FILE_POLICY),
+            HeaderValue::from_static(self.naming.policy),
         );
-        let naming = Naming::of(&self.name);
-        headers.insert(header::CONTENT_TYPE, naming.kind);
-        headers.insert(header::CONTENT_DISPOSITION, naming.disposition);
+        headers.insert(header::CONTENT_TYPE, self.naming.kind.clone());
+        headers.insert(header::CONTENT_DISPOSITION, self.naming.disposition.clone());
         response
     }
 }
@@ -189,7 +196,8 @@ impl Validators {
 }
 
 /// Conditions in the order of RFC 9110, 13.2.2, then the range.
-fn plan(method: &Method, asked: &HeaderMap, validators: &Validators, size: u64) -> Plan {
+fn plan(method: &Method, asked: &HeaderMap, validators: &Validators, file: &dyn FileBytes) -> Plan {
+    let size = file.size();
     let text = |name| {
         asked
             .get(name)
@@ -220,6 +228,11 @@ fn plan(method: &Method, asked: &HeaderMap, validators: &Validators, size: u64) 
     let range = text(header::RANGE).filter(|_| method == Method::GET && fits);
     match range::select(range, size) {
         Selected::Whole => Plan::Send {
+            status: StatusCode::OK,
+            part: 0..size,
+        },
+        // A range may be ignored: then all of it comes.
+        Selected::Part(part) if !file.starts_at(part.start) => Plan::Send {
             status: StatusCode::OK,
             part: 0..size,
         },

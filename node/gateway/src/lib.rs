@@ -5,6 +5,7 @@
 //! [`local_router`].
 
 mod answer;
+mod assets;
 mod body;
 mod buffer;
 mod connection;
@@ -17,6 +18,7 @@ mod page;
 pub mod port;
 mod public;
 mod target;
+mod zip;
 
 pub use answer::REFUSAL_HEADER;
 pub use connection::{

@@ -2,71 +2,99 @@
 
 use crate::answer::{Form, Problem, page_response};
 use crate::page;
+use crate::page::tree::Tree;
 use crate::port::{About, PublicShare, Row, RowKind, Stage};
 use crate::target::encode_path;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use shoal_protocol::manifest::Shape;
+use shoal_protocol::path::RelPath;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Rows of one page.
+/// Rows of one page of the JSON form.
 pub const PAGE_ROWS: usize = 1000;
 
-/// One page of a share's list.
+/// A share as its pages show it.
 pub(crate) struct Listing<'a> {
     pub(crate) about: &'a About,
     /// `/s/<id>`
     pub(crate) path: &'a str,
     /// `http://host:port` as the visitor called us, or nothing.
     pub(crate) origin: String,
-    pub(crate) rows: &'a [Row],
-    /// From 1.
-    pub(crate) page: usize,
-    pub(crate) pages: usize,
+    pub(crate) all_rows: &'a [Row],
     pub(crate) now_s: u64,
 }
 
 /// The list in the form that the client prefers; HTML if it names none, because it is a page.
+/// Takes time with the length of the list.
 pub(crate) fn answer(
     share: &dyn PublicShare,
     path: &str,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
+    let (about, rows) = (share.about(), share.list());
+    let listing = Listing::new(&about, &rows, path, headers);
+    match Form::of(headers) {
+        Form::Json => {
+            let body = json(&listing, query)?;
+            Ok(page_response(StatusCode::OK, "application/json", body))
+        }
+        Form::Html | Form::Plain => listing.html(None, query),
+    }
+}
+
+/// The page of a folder.
+pub(crate) fn folder(
+    share: &dyn PublicShare,
+    path: &str,
+    folder: &RelPath,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (about, rows) = (share.about(), share.list());
+    Listing::new(&about, &rows, path, headers).html(Some(folder), query)
+}
+
+/// How far a share is, for a page that waits.
+pub(crate) fn state(share: &dyn PublicShare) -> Response {
     let about = share.about();
-    let rows = share.list();
-    let pages = rows.len().div_ceil(PAGE_ROWS).max(1);
-    let page = asked_page(query)
-        .filter(|page| (1..=pages).contains(page))
-        .ok_or_else(|| {
+    let state = serde_json::json!({
+        "state": state_word(&about.stage),
+        "files": about.files,
+        "bytes": about.bytes,
+        "magnet": about.magnet,
+    });
+    page_response(StatusCode::OK, "application/json", state.to_string())
+}
+
+impl<'a> Listing<'a> {
+    fn new(about: &'a About, all_rows: &'a [Row], path: &'a str, headers: &HeaderMap) -> Self {
+        Self {
+            about,
+            path,
+            origin: origin(headers),
+            all_rows,
+            now_s: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
+        }
+    }
+
+    fn html(&self, folder: Option<&RelPath>, query: Option<&str>) -> Result<Response, Problem> {
+        let tree = asked_page(query).and_then(|page| Tree::of(self.all_rows, folder, page));
+        let tree = tree.ok_or_else(|| {
             Problem::new(
                 StatusCode::NOT_FOUND,
                 "not-found",
-                format!("this list has {pages} pages: open one of them"),
+                "there is no such folder or page in this share: open the link itself",
             )
         })?;
-    let from = (page - 1) * PAGE_ROWS;
-    let to = (from + PAGE_ROWS).min(rows.len());
-    let listing = Listing {
-        about: &about,
-        path,
-        origin: origin(headers),
-        rows: rows.get(from..to).unwrap_or_default(),
-        page,
-        pages,
-        now_s: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs()),
-    };
-    Ok(match Form::of(headers) {
-        Form::Json => page_response(StatusCode::OK, "application/json", json(&listing)),
-        Form::Html | Form::Plain => page_response(
-            StatusCode::OK,
-            "text/html; charset=utf-8",
-            page::list(&listing),
-        ),
-    })
+        let body = page::list(self, folder, tree);
+        let kind = "text/html; charset=utf-8";
+        Ok(page_response(StatusCode::OK, kind, body))
+    }
 }
 
 fn asked_page(query: Option<&str>) -> Option<usize> {
@@ -102,7 +130,7 @@ struct ListJson<'a> {
     shape: &'static str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'a str>,
+    why: Option<&'a String>,
     files: u64,
     bytes: u64,
     created_s: u64,
@@ -128,38 +156,52 @@ struct RowJson<'a> {
     mode: u32,
 }
 
-fn json(listing: &Listing<'_>) -> String {
+fn state_word(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Walking => "walking",
+        Stage::Hashing => "hashing",
+        Stage::Ready => "ready",
+        Stage::Failed { .. } => "failed",
+    }
+}
+
+fn json(listing: &Listing<'_>, query: Option<&str>) -> Result<String, Problem> {
     let about = listing.about;
-    let (state, why) = match &about.stage {
-        Stage::Walking => ("walking", None),
-        Stage::Hashing => ("hashing", None),
-        Stage::Ready => ("ready", None),
-        Stage::Failed { why } => ("failed", Some(why.as_str())),
-    };
+    let pages = listing.all_rows.len().div_ceil(PAGE_ROWS).max(1);
+    let page = asked_page(query)
+        .filter(|page| (1..=pages).contains(page))
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                format!("this list has {pages} pages: open one of them"),
+            )
+        })?;
+    let rows = listing.all_rows.iter();
+    let rows = rows.skip((page - 1) * PAGE_ROWS).take(PAGE_ROWS);
     let list = ListJson {
         name: &about.name,
         shape: match about.shape {
             Shape::SingleFile => "file",
             Shape::Folder => "folder",
         },
-        state,
-        why,
+        state: state_word(&about.stage),
+        why: match &about.stage {
+            Stage::Failed { why } => Some(why),
+            _ => None,
+        },
         files: about.files,
         bytes: about.bytes,
         created_s: about.created_s,
         expires_s: about.expires_s,
         magnet: about.magnet.as_deref(),
         infohash: about.infohash.map(|infohash| infohash.to_hex()),
-        page: listing.page,
-        pages: listing.pages,
-        entries: listing
-            .rows
-            .iter()
-            .map(|row| row_json(listing.path, row))
-            .collect(),
+        page,
+        pages,
+        entries: rows.map(|row| row_json(listing.path, row)).collect(),
     };
     // Cannot fail: every key is text and every value is a number or text.
-    serde_json::to_string(&list).unwrap_or_default()
+    Ok(serde_json::to_string(&list).unwrap_or_default())
 }
 
 fn row_json<'a>(path: &str, row: &'a Row) -> RowJson<'a> {

@@ -1,6 +1,7 @@
 //! How a stranger's file is named and typed towards a browser, so that it neither runs nor
 //! pretends to be something else.
 
+use crate::page::preview::Preview;
 use crate::target::encode_name;
 use http::HeaderValue;
 
@@ -21,7 +22,15 @@ pub(crate) struct Naming {
     pub(crate) kind: HeaderValue,
     /// `Content-Disposition`
     pub(crate) disposition: HeaderValue,
+    /// `Content-Security-Policy`
+    pub(crate) policy: &'static str,
 }
+
+/// A stranger's file may show itself and nothing else.
+const FILE_POLICY: &str = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+/// A browser's own viewer of PDF counts as a plugin, and none works in a sandbox. It is one by itself.
+const PDF_POLICY: &str =
+    "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'";
 
 impl Naming {
     /// By the name alone: the content is never guessed from.
@@ -42,6 +51,28 @@ impl Naming {
         Self {
             kind: HeaderValue::from_static(kind),
             disposition: disposition(how, name),
+            policy: FILE_POLICY,
+        }
+    }
+
+    /// For a preview. A document for a browser's own viewer is shown, all else is as ever.
+    pub(crate) fn of_preview(name: &str) -> Self {
+        if Preview::of(name) != Some(Preview::Pdf) {
+            return Self::of(name);
+        }
+        Self {
+            kind: HeaderValue::from_static("application/pdf"),
+            disposition: disposition("inline", name),
+            policy: PDF_POLICY,
+        }
+    }
+
+    /// For all of a share of that name.
+    pub(crate) fn of_archive(name: &str) -> Self {
+        Self {
+            kind: HeaderValue::from_static("application/zip"),
+            disposition: disposition("attachment", &format!("{name}.zip")),
+            policy: FILE_POLICY,
         }
     }
 }

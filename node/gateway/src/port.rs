@@ -20,6 +20,9 @@ pub trait Links: Send + Sync + 'static {
     /// # Errors
     /// Why it gives nothing.
     fn open(&self, id: &LinkId, visitor: &Visitor) -> Result<Arc<dyn PublicShare>, Refusal>;
+
+    /// Whom to ask about links, as the sharer wrote it. Shown to who has a link alone.
+    fn contact(&self) -> Option<String>;
 }
 
 /// Who asks.
@@ -83,6 +86,12 @@ pub struct About {
     pub created_s: u64,
     /// When it ends, seconds since 1970.
     pub expires_s: Option<u64>,
+    /// Whom to ask, as the sharer wrote it.
+    pub contact: Option<String>,
+    /// Who can open the link, as a sentence.
+    pub reach: Option<String>,
+    /// How many more takers there may be; none if any number.
+    pub downloads_left: Option<u64>,
     /// Regular files, as far as known.
     pub files: u64,
     /// Their bytes, as far as known.
@@ -182,6 +191,12 @@ pub trait FileBytes: Send + Sync + 'static {
 
     /// A word that differs whenever the bytes may: from the stamp or the hash. ASCII without quotes.
     fn tag(&self) -> String;
+
+    /// Whether an answer may begin at `offset`; all may begin at 0.
+    fn starts_at(&self, offset: u64) -> bool {
+        let _ = offset;
+        true
+    }
 
     /// Fills `buf` from `offset`. May read a disk.
     ///

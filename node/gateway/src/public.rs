@@ -1,14 +1,18 @@
 //! The public side: every path below `/s/<id>`.
 
 use crate::AGENT_MAX_BYTES;
-use crate::answer::{Form, Problem, secret};
+use crate::answer::{Form, Problem, page_response, secret};
+use crate::assets;
 use crate::buffer::Pool;
 use crate::content::Content;
 use crate::delivery::Delivery;
 use crate::list;
-use crate::naming::disposition;
+use crate::naming::{Naming, disposition};
+use crate::page::preview::{Preview, TEXT_MAX_BYTES};
+use crate::page::preview_page;
 use crate::port::{FileError, Links, PublicShare, Stage, Visitor};
 use crate::target::{PREFIX, Target, What};
+use crate::zip::{Archives, ZipFile, ZipSeat};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -20,7 +24,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use shoal_protocol::hello::Refusal;
-use shoal_protocol::id::TakerToken;
+use shoal_protocol::id::{LinkId, TakerToken};
 use shoal_protocol::limits::BLOBS_REQUEST_MAX_BYTES;
 use shoal_protocol::manifest::Shape;
 use shoal_protocol::path::RelPath;
@@ -40,6 +44,7 @@ pub const TAKER_HEADER: &str = "shoal-taker";
 struct Public {
     links: Arc<dyn Links>,
     pool: Arc<Pool>,
+    archives: Arc<Archives>,
 }
 
 /// What a request asks of a share that is open.
@@ -48,6 +53,8 @@ struct Visit {
     visitor: Visitor,
     delivery: Delivery,
     pool: Arc<Pool>,
+    archives: Arc<Archives>,
+    id: LinkId,
     path: String,
 }
 
@@ -58,10 +65,12 @@ pub fn public_router(links: Arc<dyn Links>) -> Router {
     let public = Public {
         links,
         pool: Arc::new(Pool::default()),
+        archives: Arc::default(),
     };
     // The paths are taken apart by `Target`: axum would decode them first.
     Router::new()
         .route(&format!("{PREFIX}{{*rest}}"), any(link))
+        .route(&format!("{}{{*name}}", assets::PREFIX), any(asset))
         .fallback(nothing)
         .with_state(public)
 }
@@ -70,11 +79,20 @@ async fn nothing(headers: HeaderMap) -> Response {
     Problem::nothing().answer(Form::of(&headers))
 }
 
+async fn asset(request: Request) -> Response {
+    let form = Form::of(request.headers());
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return Problem::method("GET, HEAD").answer(form);
+    }
+    assets::find(request.uri().path()).unwrap_or_else(|| Problem::nothing().answer(form))
+}
+
 async fn link(State(public): State<Public>, request: Request) -> Response {
     let form = Form::of(request.headers());
+    let links = public.links.clone();
     match public.answer(request).await {
         Ok(response) => response,
-        Err(problem) => problem.answer(form),
+        Err(problem) => problem.of(&*links).answer(form),
     }
 }
 
@@ -101,6 +119,8 @@ impl Public {
             visitor,
             delivery: head.extensions.get().cloned().unwrap_or_default(),
             pool: self.pool,
+            archives: self.archives,
+            id: target.id,
             path: format!("{PREFIX}{}", target.id),
         };
         visit.answer(target.what, head, body).await
@@ -112,8 +132,23 @@ impl Visit {
         match what {
             What::List => {
                 self.share.opened(&self.visitor);
-                list::answer(&*self.share, &self.path, head.uri.query(), &head.headers)
+                blocking(move || {
+                    let query = head.uri.query();
+                    list::answer(&*self.share, &self.path, query, &head.headers)
+                })
+                .await?
             }
+            What::Folder(folder) => {
+                self.share.opened(&self.visitor);
+                blocking(move || {
+                    let query = head.uri.query();
+                    list::folder(&*self.share, &self.path, &folder, query, &head.headers)
+                })
+                .await?
+            }
+            What::Preview(path) => self.preview(path, &head.method).await,
+            What::Zip => self.zip(&head).await,
+            What::State => Ok(list::state(&*self.share)),
             What::File(path) => self.file(path, &head).await,
             What::WebSeed { below } => {
                 let path = self.seeded_path(below)?;
@@ -148,11 +183,73 @@ impl Visit {
     async fn file(self, path: RelPath, head: &Parts) -> Result<Response, Problem> {
         let (share, pool) = (self.share.clone(), self.pool.clone());
         let (method, asked) = (head.method.clone(), head.headers.clone());
+        let naming = match head.uri.query() {
+            Some("show") => Naming::of_preview(path.name()),
+            _ => Naming::of(path.name()),
+        };
         let content =
-            blocking(move || Content::open(&*share, &path, &method, &asked, &pool)).await??;
-        content.answer(&head.method, self.delivery, self.pool, || {
+            blocking(move || Content::open(&*share, &path, naming, &method, &asked, &pool))
+                .await??;
+        content.answer(&head.method, self.delivery, self.pool, |_| {
             self.share.admit(&self.visitor)
         })
+    }
+
+    /// All of the share as one archive.
+    async fn zip(self, head: &Parts) -> Result<Response, Problem> {
+        let about = self.share.about();
+        if about.stage == Stage::Walking {
+            return Err(Problem::counting(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        let (share, pool) = (self.share.clone(), self.pool.clone());
+        let (method, asked) = (head.method.clone(), head.headers.clone());
+        let (content, archive) = blocking(move || {
+            let archive = self.archives.of(self.id, &about, share.list());
+            let naming = Naming::of_archive(&about.name);
+            let file = Arc::new(ZipFile::new(archive.clone(), share));
+            Content::of(file, naming, &method, &asked, &pool).map(|content| (content, archive))
+        })
+        .await??;
+        content.answer(&head.method, self.delivery, self.pool, |from| {
+            let seat = self.share.admit(&self.visitor)?;
+            Ok(Arc::new(ZipSeat::new(seat, archive, from)))
+        })
+    }
+
+    /// A page that shows a file; texts are in it.
+    async fn preview(self, path: RelPath, method: &Method) -> Result<Response, Problem> {
+        let file = {
+            let (share, path) = (self.share.clone(), path.clone());
+            blocking(move || share.file(&path)).await??
+        };
+        let size = file.size();
+        let with_text = matches!(
+            Preview::of(path.name()),
+            Some(Preview::Text | Preview::Markdown)
+        );
+        let seat = match with_text && method == Method::GET {
+            true => Some(self.share.admit(&self.visitor)?),
+            false => None,
+        };
+        let body = blocking(move || {
+            let mut beginning = Vec::new();
+            if let Some(seat) = &seat {
+                let len = size.min(TEXT_MAX_BYTES);
+                beginning.resize(usize::try_from(len).unwrap_or_default(), 0);
+                file.read_exact_at(0, &mut beginning)
+                    .map_err(|_| FileError::Changed)?;
+                seat.sent(len);
+            }
+            let about = self.share.about();
+            let shown = seat.is_some().then_some(beginning.as_slice());
+            Ok::<_, FileError>(preview_page(&about, &self.path, &path, size, shown))
+        })
+        .await??;
+        Ok(page_response(
+            StatusCode::OK,
+            "text/html; charset=utf-8",
+            body,
+        ))
     }
 
     async fn torrent(self) -> Result<Response, Problem> {

@@ -29,10 +29,18 @@ pub(crate) enum What {
     List,
     /// `f/<path>`
     File(RelPath),
+    /// `d/<path>`: the list of a folder.
+    Folder(RelPath),
+    /// `v/<path>`: a page that shows a file.
+    Preview(RelPath),
     /// `w/<name>[/<path>]`: the root's name, and what is below it.
     WebSeed { below: Option<RelPath> },
     /// `<name>.torrent`
     Torrent,
+    /// `<name>.zip`
+    Zip,
+    /// `state`
+    State,
     /// `capability`
     Capability,
     /// `record`
@@ -65,16 +73,20 @@ impl What {
     fn parse(rest: &str) -> Self {
         let found = match rest.split_once('/') {
             Some(("f", path)) => decode_path(path).map(What::File),
+            Some(("d", path)) => decode_path(path).map(What::Folder),
+            Some(("v", path)) => decode_path(path).map(What::Preview),
             Some(("w", path)) => web_seed(path),
             Some(_) => None,
             None => Some(match rest {
                 "" => What::List,
+                "state" => What::State,
                 "capability" => What::Capability,
                 "record" => What::Record,
                 "manifest" => What::Manifest,
                 "blobs" => What::Blobs,
                 "done" => What::Done,
                 name if name.ends_with(".torrent") => What::Torrent,
+                name if name.ends_with(".zip") => What::Zip,
                 _ => What::Nothing,
             }),
         };
@@ -149,6 +161,8 @@ mod tests {
             ("/f/a/b", What::File(path("a/b"))),
             ("/f/%C3%BC%20%2B+", What::File(path("ü ++"))),
             ("/f/f", What::File(path("f"))),
+            ("/d/a/b", What::Folder(path("a/b"))),
+            ("/v/a%20b", What::Preview(path("a b"))),
             ("/w/name", What::WebSeed { below: None }),
             (
                 "/w/name/a%0Ab",
@@ -157,6 +171,8 @@ mod tests {
                 },
             ),
             ("/x.torrent", What::Torrent),
+            ("/x.zip", What::Zip),
+            ("/state", What::State),
             ("/capability", What::Capability),
             ("/record", What::Record),
             ("/manifest", What::Manifest),
@@ -172,6 +188,8 @@ mod tests {
     fn nothing_leaves_the_tree() {
         for rest in [
             "/f/../x",
+            "/d/../x",
+            "/v/%2e%2e/x",
             "/f/%2e%2e/x",
             "/f/%2E%2E%2Fx",
             "/f/a%2fb",
@@ -221,7 +239,10 @@ mod tests {
         #[test]
         fn any_path_is_read_without_leaving_the_tree(rest in "(/|%2[eEfF]|[.]{1,2}|%00|[a-z%/é]){0,12}") {
             match what(&format!("/{rest}")) {
-                What::File(path) | What::WebSeed { below: Some(path) } => {
+                What::File(path)
+                | What::Folder(path)
+                | What::Preview(path)
+                | What::WebSeed { below: Some(path) } => {
                     prop_assert!(path.components().all(|part| !matches!(part, "" | "." | "..")));
                 }
                 _ => {}

@@ -35,10 +35,13 @@ async fn the_list_is_a_page_and_json() {
             .starts_with("default-src 'none'")
     );
     for text in [
-        "<h1>holiday</h1>",
+        "<h1 id=\"name\">holiday</h1>",
         "2 files, 3 B",
         "two &amp; 3.txt",
-        &format!("href=\"/s/{LINK}/f/two%20%26%203.txt\""),
+        "ask Ada &lt;ada@example.org&gt;",
+        &format!("href=\"/s/{LINK}/v/two%20%26%203.txt\""),
+        &format!("href=\"/s/{LINK}/f/two%20%26%203.txt\" download"),
+        &format!("href=\"/s/{LINK}/holiday.zip\" download"),
         "magnet:?xt=urn:btih:00&amp;dn=&quot;x&quot;",
         &format!("shoal get http://{}/s/{LINK}", gateway.addr),
         &format!("/s/{LINK}/holiday.torrent"),
@@ -67,14 +70,15 @@ async fn a_long_list_has_pages() {
     *memory.rows.lock().unwrap() = (0..2500).map(|n| row(&format!("n{n:04}"), n)).collect();
     let gateway = Gateway::start(memory).await;
     let first = gateway.get("").await;
-    assert_eq!(first.text().matches("<tr><td>").count(), 1000);
-    assert!(first.text().contains("?page=2\">Next"));
-    let last = gateway.get("?page=3").await;
-    assert_eq!(last.text().matches("<tr><td>").count(), 500);
+    assert_eq!(first.text().matches("class=\"name\"").count(), 100);
+    assert!(first.text().contains("?page=2\" rel=\"next\""));
+    assert!(first.body.len() < 80_000, "{}", first.body.len());
+    let last = gateway.get("?page=25").await;
+    assert_eq!(last.text().matches("class=\"name\"").count(), 100);
     assert!(last.text().contains("n2499") && !last.text().contains("Next"));
     for wrong in [
         "?page=0",
-        "?page=4",
+        "?page=26",
         "?page=x",
         "?page=-1",
         "?page=99999999999999999999",
@@ -84,7 +88,7 @@ async fn a_long_list_has_pages() {
 }
 
 #[tokio::test]
-async fn folders_and_symlinks_are_shown_and_not_linked() {
+async fn folders_and_symlinks_are_shown_and_not_given() {
     let memory = two();
     let at = |path: &str, kind| Row {
         path: RelPath::new(path).unwrap(),
@@ -97,7 +101,7 @@ async fn folders_and_symlinks_are_shown_and_not_linked() {
     };
     *memory.rows.lock().unwrap() = [at("dir", RowKind::Folder), at("link", link)].into();
     let page = Gateway::start(memory).await.get("").await;
-    assert!(page.text().contains("<td>dir/</td>"));
+    assert!(page.text().contains(">dir/</span>"));
     assert!(page.text().contains("link → &lt;b&gt;"));
     assert!(!page.text().contains("/f/"));
 }
@@ -108,7 +112,18 @@ async fn while_counting_files_are_there_and_the_rest_is_not() {
     memory.about.lock().unwrap().stage = Stage::Hashing;
     memory.about.lock().unwrap().magnet = None;
     let gateway = Gateway::start(memory).await;
-    assert!(gateway.get("").await.text().contains("till counting"));
+    let page = gateway.get("").await;
+    assert!(page.text().contains("data-state=\"hashing\""));
+    assert!(
+        page.text()
+            .contains("<noscript><meta http-equiv=\"refresh\"")
+    );
+    let state: serde_json::Value =
+        serde_json::from_slice(&gateway.get("/state").await.body).unwrap();
+    assert_eq!(
+        (&state["state"], &state["files"]),
+        (&"hashing".into(), &2.into())
+    );
     assert_eq!(gateway.get("/f/a/one.txt").await.text(), "1");
     for (rest, status) in [
         ("/record", 202),
@@ -178,7 +193,9 @@ async fn refusals_say_why() {
         let html = gateway
             .ask(&format!("GET /s/{LINK} HTTP/1.1\r\nAccept: text/html"))
             .await;
-        assert!(html.text().contains("<h1>"), "{}", html.text());
+        assert!(html.text().contains("<h1 id="), "{}", html.text());
+        let asked = html.text().contains("sk Ada &lt;ada@example.org&gt;");
+        assert_eq!(asked, refusal != Refusal::Unknown, "{}", html.text());
     }
     *gateway.memory.refusal.lock().unwrap() = None;
     gateway.memory.full.store(true, Ordering::SeqCst);
@@ -313,5 +330,106 @@ async fn a_host_header_cannot_write_the_page() {
         .unwrap();
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.contains(&format!("shoal get /s/{LINK}")));
-    assert!(!answer.contains("<script"));
+    assert_eq!(answer.matches("<script").count(), 1, "our own alone");
+}
+
+#[tokio::test]
+async fn what_a_page_loads_is_ours_and_kept() {
+    let gateway = Gateway::start(two()).await;
+    let page = gateway.get("").await;
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"));
+    let assets: Vec<_> = page
+        .text()
+        .split('"')
+        .filter(|part| part.starts_with("/assets/"))
+        .collect();
+    assert_eq!(assets.len(), 3);
+    let mut bytes = page.body.len();
+    for asset in assets {
+        let answer = gateway.ask(&format!("GET {asset} HTTP/1.1")).await;
+        assert_eq!(answer.status, 200, "{asset}");
+        assert!(
+            answer
+                .header("cache-control")
+                .unwrap()
+                .contains("immutable")
+        );
+        bytes += answer.body.len();
+    }
+    assert!(bytes < 100_000, "{bytes}");
+    assert!(!page.text().contains("style=") && !page.text().contains("onclick"));
+    assert_eq!(
+        gateway.ask("GET /assets/page.css HTTP/1.1").await.status,
+        404
+    );
+    assert_eq!(gateway.ask("GET /assets/ HTTP/1.1").await.status, 404);
+}
+
+#[tokio::test]
+async fn texts_are_shown_and_nothing_in_them_runs() {
+    let memory = Memory::folder([
+        (
+            "notes.md",
+            File::of(b"# Hi\n\n<script>x</script> [a](javascript:b)"),
+        ),
+        ("page.html", File::of(b"<script>alert(1)</script>")),
+        ("film.webm", File::of(b"x")),
+        ("data.txt", File::of(b"a\0b")),
+        ("thing.bin", File::of(b"x")),
+        ("paper.pdf", File::of(b"%PDF")),
+    ]);
+    let gateway = Gateway::start(memory).await;
+    for (path, shows) in [
+        ("notes.md", "<h3>Hi</h3>"),
+        ("page.html", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("film.webm", "<video class=\"show\""),
+        ("data.txt", "no text that could be shown"),
+        ("thing.bin", "no way to show"),
+        ("paper.pdf", "<iframe class=\"show\""),
+    ] {
+        let page = gateway.get(&format!("/v/{path}")).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.text().contains(shows), "{path}: {}", page.text());
+        assert_eq!(page.text().matches("<script").count(), 1, "{path}");
+        assert!(!page.text().contains("javascript:"), "{path}");
+    }
+    assert_eq!(
+        gateway.memory.admitted.load(Ordering::SeqCst),
+        3,
+        "texts alone are content"
+    );
+    assert_eq!(gateway.get("/v/nothing").await.status, 404);
+    let pdf = gateway.get("/f/paper.pdf?show").await;
+    assert_eq!(pdf.header("content-type"), Some("application/pdf"));
+    let kept = gateway.get("/f/paper.pdf").await;
+    assert!(
+        kept.header("content-disposition")
+            .unwrap()
+            .starts_with("attachment")
+    );
+    let html = gateway.get("/f/page.html?show").await;
+    assert_eq!(
+        html.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn folders_have_pages_of_their_own() {
+    let memory = two();
+    *memory.rows.lock().unwrap() = (0..250).map(|n| row(&format!("a b/n{n:03}"), 1)).collect();
+    let gateway = Gateway::start(memory).await;
+    let root = gateway.get("").await;
+    assert!(root.text().contains(&format!("href=\"/s/{LINK}/d/a%20b\"")));
+    assert!(root.text().contains("250 files, 250 B"));
+    let folder = gateway.get("/d/a%20b?page=3").await;
+    assert_eq!(folder.text().matches("class=\"name\"").count(), 50);
+    assert!(
+        folder
+            .text()
+            .contains(&format!("<a href=\"/s/{LINK}\">holiday</a>"))
+    );
+    assert_eq!(gateway.get("/d/a%20b?page=4").await.status, 404);
+    assert_eq!(gateway.get("/d/nothing").await.status, 404);
 }

@@ -7,7 +7,7 @@ use super::takers::{Guest, Mark};
 use super::{Context, Service};
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
-use shoal_api::Way;
+use shoal_api::{ReachScope, Way};
 use shoal_disk::{SourceError, SourceFile, Stamp};
 use shoal_gateway::port::{
     About, FileBytes, FileError, Links, PublicShare, Row, Seat, Stage, Visitor,
@@ -29,6 +29,10 @@ impl Links for Service {
             context: self.context.clone(),
         }))
     }
+
+    fn contact(&self) -> Option<String> {
+        self.context.contact.clone()
+    }
 }
 
 struct GatewayShare {
@@ -48,6 +52,11 @@ impl PublicShare for GatewayShare {
                 .map_or(Shape::Folder, |listing| listing.shape),
             created_s: row.created_s,
             expires_s: row.expires_s,
+            contact: self.context.contact.clone(),
+            reach: Some(reach(view.reach.scope).to_owned()),
+            downloads_left: row
+                .max_downloads
+                .map(|max| u64::from(max).saturating_sub(view.completed)),
             files: view.files,
             bytes: view.bytes,
             stage: match self.share.phase() {
@@ -189,6 +198,15 @@ impl shoal_transfer::serve::port::Seat for BlobSeat {
 
     /// Over HTTP a taker says so with a request of its own.
     fn complete(&self) {}
+}
+
+/// For who has the page before them, and may pass the link on.
+fn reach(scope: ReachScope) -> &'static str {
+    match scope {
+        ReachScope::Machine => "on this computer alone",
+        ReachScope::Network => "in this network alone",
+        ReachScope::Internet => "from anywhere",
+    }
 }
 
 fn guest(visitor: &Visitor) -> Guest {

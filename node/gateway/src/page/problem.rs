@@ -1,0 +1,98 @@
+//! Pages that say what happened and what to do.
+
+use super::{icons, rendered};
+use crate::answer::Problem;
+use askama::Template;
+use shoal_protocol::hello::Refusal;
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    heading: &'static str,
+    icon: &'static str,
+    what: String,
+    next: Option<String>,
+    /// Whether it may pass by itself.
+    again: bool,
+}
+
+/// The page of something that is not given.
+pub(crate) fn problem(problem: &Problem) -> String {
+    let asked = match &problem.contact {
+        Some(contact) => format!("Ask {contact}"),
+        None => "Ask whoever sent you the link".to_owned(),
+    };
+    let page = |heading, icon, what: &str, next: String| ProblemPage {
+        heading,
+        icon,
+        what: what.to_owned(),
+        next: Some(next),
+        again: false,
+    };
+    rendered(&match problem.refusal {
+        Some(Refusal::Expired) => page(
+            "This link has expired",
+            icons::CLOCK,
+            "It was given out for a time, and that time is over. The files themselves are untouched where they came from.",
+            format!("{asked} for a new one."),
+        ),
+        Some(Refusal::Stopped) => page(
+            "This link was stopped",
+            icons::CLOCK,
+            "Whoever shared these files has ended the link.",
+            format!("{asked} whether there is a new one."),
+        ),
+        Some(Refusal::UsedUp) => page(
+            "This link is used up",
+            icons::CLOCK,
+            "It was given out for a number of downloads, and all of them were made.",
+            format!(
+                "{asked} for a new one. If you were in the middle of it, go on from the same device and address."
+            ),
+        ),
+        Some(Refusal::Resting) => ProblemPage {
+            again: true,
+            ..page(
+                "This link is resting",
+                icons::MOON,
+                "The link is good, but its files cannot be read where they are kept. A disk may be unplugged, or they may have been moved.",
+                format!(
+                    "Try again in a while; this page asks again by itself. {asked} if it lasts."
+                ),
+            )
+        },
+        Some(Refusal::Unknown) => page(
+            "There is no such link",
+            icons::LOST,
+            "Nothing is shared at this address. A letter may have been lost when it was copied.",
+            "Copy the whole link again, or ask whoever sent it to you.".to_owned(),
+        ),
+        Some(Refusal::Password) => page(
+            "This link needs a password",
+            icons::LOCK,
+            "Its files are shown to whoever knows the password.",
+            format!("{asked} for it."),
+        ),
+        None => ProblemPage {
+            heading: problem
+                .status
+                .canonical_reason()
+                .unwrap_or("This did not work"),
+            icon: icons::LOST,
+            what: sentence(&problem.sentence),
+            next: None,
+            again: false,
+        },
+    })
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    format!("{first}{}.", chars.as_str())
+}
