@@ -242,7 +242,14 @@ impl Visit {
             }
             let about = self.share.about();
             let shown = seat.is_some().then_some(beginning.as_slice());
-            Ok::<_, FileError>(preview_page(&about, &self.path, &path, size, shown))
+            Ok::<_, FileError>(preview_page(
+                &about,
+                &self.path,
+                &path,
+                size,
+                &self.share.list(),
+                shown,
+            ))
         })
         .await??;
         Ok(page_response(

