@@ -130,11 +130,16 @@ def plain(browser, options):
 
 
 def wait(browser, options):
-    """The page of a link that is still counted, until it has a magnet; then a download that is cut off once."""
+    """The page of a link that is still counted, until it has a magnet; then a download that is cut off once.
+
+    The link is read from standard input when the browser is open, because counting does not wait for one.
+    """
     page = browser.new_page()
-    page.goto(options.url)
+    print(json.dumps({"type": "open"}), flush=True)
+    url = input()
+    page.goto(url)
     counted = page.locator("[data-state]").count() > 0
-    relay = Relay(options.url)
+    relay = Relay(url)
     magnet = page.wait_for_selector('a[href^="magnet:"]', timeout=60_000).get_attribute("href")
     told = {"was_counted": counted, "magnet": magnet}
     page.goto(relay.url)
@@ -251,7 +256,7 @@ def end(side):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["look", "keys", "plain", "wait", "play"])
-    parser.add_argument("--url", required=True)
+    parser.add_argument("--url")
     parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--into")
     parser.add_argument("--name")

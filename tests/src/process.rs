@@ -172,6 +172,13 @@ impl Running {
         writeln!(stdin, "{line}").with_context(|| format!("writing to {}", self.name))
     }
 
+    /// Writes a line to its standard input.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("its input is closed")?;
+        writeln!(input, "{line}")?;
+        Ok(())
+    }
+
     /// Closes its standard input.
     pub fn close_stdin(&mut self) {
         drop(self.child.stdin.take());

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::Value;
 use shoal_tests::{
@@ -13,13 +14,22 @@ use shoal_tests::{
 
 /// What `browse.py` tells.
 fn browse(what: &str, url: &str, more: &[&str]) -> Value {
+    let mut args = vec!["--url", url];
+    args.extend(more);
+    told(&mut browser(what, &args))
+}
+
+fn browser(what: &str, args: &[&str]) -> Running {
     needs("chromium").unwrap();
     let mut command = Command::new(needs("python").unwrap());
     command
         .arg(tidy::workspace_root().join("tests/py/browse.py"))
-        .args([what, "--url", url])
-        .args(more);
-    let mut running = Running::start(command).unwrap();
+        .arg(what)
+        .args(args);
+    Running::start(command).unwrap()
+}
+
+fn told(running: &mut Running) -> Value {
     let outcome = running.outcome(Deadline::secs(240)).unwrap();
     let lines = outcome.success().unwrap().lines().unwrap();
     lines.into_iter().next_back().unwrap()
@@ -48,7 +58,8 @@ fn a_page_is_readable_for_everybody_and_loads_nothing_from_elsewhere() {
     let mut grounds = Vec::new();
     for page in told["pages"].as_array().unwrap() {
         let shown = format!("{} {} {}", page["rest"], page["colours"], page["width"]);
-        assert_eq!(page["violations"], Value::Array(vec![]), "{shown}");
+        let mut found = page["violations"].as_array().unwrap().iter();
+        assert!(!found.any(is_serious), "{shown}: {}", page["violations"]);
         assert_eq!(page["errors"], Value::Array(vec![]), "{shown}");
         assert_eq!(page["dialogs"], Value::Array(vec![]), "{shown}");
         assert!(page["overflows"].as_i64().unwrap() <= 0, "{shown}: {page}");
@@ -76,7 +87,8 @@ fn a_page_is_readable_for_everybody_and_loads_nothing_from_elsewhere() {
     assert!(gone.text().unwrap().contains("This link was stopped"));
     let told = browse("look", &share.url, &[]);
     assert_eq!(told["pages"][0]["heading"], "This link was stopped");
-    assert_eq!(told["pages"][0]["violations"], Value::Array(vec![]));
+    let mut found = told["pages"][0]["violations"].as_array().unwrap().iter();
+    assert!(!found.any(is_serious), "{told}");
 }
 
 #[test]
@@ -106,6 +118,9 @@ fn ten_thousand_files_come_as_one_archive_without_a_script() {
     let home = Home::new().unwrap();
     let mut share = home.share(tree.path(), &[]).unwrap();
     share.ready(Deadline::secs(60)).unwrap();
+    let asked = Instant::now();
+    http::get(&share.url).unwrap().bytes().unwrap();
+    eprintln!("the page of 10,000 files came in {:?}", asked.elapsed());
     let into = dir.path().join("got.zip");
     let told = browse(
         "plain",
@@ -145,9 +160,12 @@ fn a_download_of_two_gigabytes_goes_on_after_a_break() {
     let dir = scratch().unwrap();
     let tree = Tree::sparse_file(dir.path(), "disk.img", BYTES, &mut random).unwrap();
     let home = Home::new().unwrap();
-    let share = home.share(tree.path(), &[]).unwrap();
     let into = dir.path().join("got.img");
-    let told = browse("wait", &share.url, &["--into", into.to_str().unwrap()]);
+    let mut browser = browser("wait", &["--into", into.to_str().unwrap()]);
+    browser.event("open", Deadline::secs(60)).unwrap();
+    let share = home.share(tree.path(), &[]).unwrap();
+    browser.say(&share.url).unwrap();
+    let told = told(&mut browser);
     assert_eq!(told["was_counted"], true, "{told}");
     assert!(told["magnet"].as_str().unwrap().starts_with("magnet:?xt="));
     assert_eq!(told["failure"], Value::Null, "{told}");
@@ -202,6 +220,10 @@ fn films_and_sounds_are_played_from_any_moment() {
     assert!(far, "the sound was not asked for from its middle: {told}");
     assert_eq!(told["picture"], 1);
     assert_eq!(told["errors"], Value::Array(vec![]));
+}
+
+fn is_serious(violation: &Value) -> bool {
+    violation["impact"] == "serious" || violation["impact"] == "critical"
 }
 
 /// PCM of 8 kHz, 8 bit, one channel.

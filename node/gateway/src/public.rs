@@ -1,18 +1,18 @@
 //! The public side: every path below `/s/<id>`.
 
+mod made;
+
 use crate::AGENT_MAX_BYTES;
-use crate::answer::{Form, Problem, page_response, secret};
+use crate::answer::{Form, Problem, secret};
 use crate::assets;
 use crate::buffer::Pool;
 use crate::content::Content;
 use crate::delivery::Delivery;
 use crate::list;
 use crate::naming::{Naming, disposition};
-use crate::page::preview::{Preview, TEXT_MAX_BYTES};
-use crate::page::preview_page;
 use crate::port::{FileError, Links, PublicShare, Stage, Visitor};
 use crate::target::{PREFIX, Target, What};
-use crate::zip::{Archives, ZipFile, ZipSeat};
+use crate::zip::Archives;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -193,70 +193,6 @@ impl Visit {
         content.answer(&head.method, self.delivery, self.pool, |_| {
             self.share.admit(&self.visitor)
         })
-    }
-
-    /// All of the share as one archive.
-    async fn zip(self, head: &Parts) -> Result<Response, Problem> {
-        let about = self.share.about();
-        if about.stage == Stage::Walking {
-            return Err(Problem::counting(StatusCode::SERVICE_UNAVAILABLE));
-        }
-        let (share, pool) = (self.share.clone(), self.pool.clone());
-        let (method, asked) = (head.method.clone(), head.headers.clone());
-        let (content, archive) = blocking(move || {
-            let archive = self.archives.of(self.id, &about, share.list());
-            let naming = Naming::of_archive(&about.name);
-            let file = Arc::new(ZipFile::new(archive.clone(), share));
-            Content::of(file, naming, &method, &asked, &pool).map(|content| (content, archive))
-        })
-        .await??;
-        content.answer(&head.method, self.delivery, self.pool, |from| {
-            let seat = self.share.admit(&self.visitor)?;
-            Ok(Arc::new(ZipSeat::new(seat, archive, from)))
-        })
-    }
-
-    /// A page that shows a file; texts are in it.
-    async fn preview(self, path: RelPath, method: &Method) -> Result<Response, Problem> {
-        let file = {
-            let (share, path) = (self.share.clone(), path.clone());
-            blocking(move || share.file(&path)).await??
-        };
-        let size = file.size();
-        let with_text = matches!(
-            Preview::of(path.name()),
-            Some(Preview::Text | Preview::Markdown)
-        );
-        let seat = match with_text && method == Method::GET {
-            true => Some(self.share.admit(&self.visitor)?),
-            false => None,
-        };
-        let body = blocking(move || {
-            let mut beginning = Vec::new();
-            if let Some(seat) = &seat {
-                let len = size.min(TEXT_MAX_BYTES);
-                beginning.resize(usize::try_from(len).unwrap_or_default(), 0);
-                file.read_exact_at(0, &mut beginning)
-                    .map_err(|_| FileError::Changed)?;
-                seat.sent(len);
-            }
-            let about = self.share.about();
-            let shown = seat.is_some().then_some(beginning.as_slice());
-            Ok::<_, FileError>(preview_page(
-                &about,
-                &self.path,
-                &path,
-                size,
-                &self.share.list(),
-                shown,
-            ))
-        })
-        .await??;
-        Ok(page_response(
-            StatusCode::OK,
-            "text/html; charset=utf-8",
-            body,
-        ))
     }
 
     async fn torrent(self) -> Result<Response, Problem> {

@@ -381,7 +381,7 @@ async fn texts_are_shown_and_nothing_in_them_runs() {
     ]);
     let gateway = Gateway::start(memory).await;
     for (path, shows) in [
-        ("notes.md", "<h3>Hi</h3>"),
+        ("notes.md", "<h2>Hi</h2>"),
         ("page.html", "&lt;script&gt;alert(1)&lt;/script&gt;"),
         ("film.webm", "<video class=\"show\""),
         ("data.txt", "no text that could be shown"),

@@ -151,7 +151,7 @@ pub(crate) fn markdown(text: &str) -> String {
     let mut links = Vec::new();
     let events = Parser::new_ext(text, options).filter_map(|event| match event {
         Event::Html(html) | Event::InlineHtml(html) => Some(Event::Text(html)),
-        // Below the heading of the page and that of the preview.
+        // Below the heading of the page.
         Event::Start(Tag::Heading { level, .. }) => {
             Some(raw(format!("<h{}>", lowered(level as usize))))
         }
@@ -185,7 +185,7 @@ fn raw(html: String) -> Event<'static> {
 }
 
 fn lowered(level: usize) -> usize {
-    (level + 2).min(6)
+    (level + 1).min(6)
 }
 
 fn leads_outside(address: &str) -> bool {
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn markdown_brings_nothing_of_its_own() {
         for (text, html) in [
-            ("# Hi", "<h3>Hi</h3>\n"),
+            ("# Hi", "<h2>Hi</h2>\n"),
             (
                 "a <script>b</script>",
                 "<p>a &lt;script&gt;b&lt;/script&gt;</p>\n",
@@ -278,7 +278,7 @@ mod tests {
             for tag in html.split('<').skip(1) {
                 let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
                 prop_assert!(
-                    ["a", "p", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6", "hr", "br",
+                    ["a", "p", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "h2", "h3", "h4", "h5", "h6", "hr", "br",
                      "table", "thead", "tbody", "tr", "th", "td"].contains(&name.as_str()),
                     "{name} in {html}"
                 );
