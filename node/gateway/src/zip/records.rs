@@ -177,7 +177,7 @@ impl Entry {
             Sort::Folder => (0o040_000, 0x10),
             Sort::Symlink => (0o120_000, 0),
         };
-        (kind | self.mode & 0o777) << 16 | dos
+        ((kind | (self.mode & 0o777)) << 16) | dos
     }
 }
 
@@ -247,8 +247,8 @@ fn dos_time(unix_s: i64) -> (u16, u16) {
     let unix_s = unix_s.clamp(FIRST_S, LAST_S);
     let (days, second) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
     let (year, month, day) = civil(days);
-    let date = (year - 1980) << 9 | month << 5 | day;
-    let time = second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2;
+    let date = ((year - 1980) << 9) | (month << 5) | day;
+    let time = ((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2);
     (date as u16, time as u16)
 }
 
@@ -285,8 +285,8 @@ mod tests {
             let (year, month, day) = date;
             let (hour, minute, second) = time;
             let expected = (
-                (year - 1980) << 9 | month << 5 | day,
-                hour << 11 | minute << 5 | second / 2,
+                ((year - 1980) << 9) | (month << 5) | day,
+                (hour << 11) | (minute << 5) | (second / 2),
             );
             assert_eq!(dos_time(unix_s), expected, "{unix_s}");
         }
