@@ -259,6 +259,18 @@ fn staged_by_a_hard_link_a_file_keeps_its_own_times() {
 }
 
 #[test]
+fn an_empty_file_needs_no_staged_bytes() {
+    let f = Fixture::new();
+    let empty = ContentHash::of(b"");
+    f.write("full", "of text");
+    f.done(&[
+        write_op("new", Expect::Absent, empty, 0, Source::Staged),
+        write_op("full", f.file("full"), empty, 0, Source::Staged),
+    ]);
+    assert_eq!((f.text("new").as_str(), f.text("full").as_str()), ("", ""));
+}
+
+#[test]
 fn a_content_goes_to_several_paths_and_copies_keep_holes() {
     let f = Fixture::new();
     let content = f.stage(b"shared");

@@ -11,6 +11,7 @@ use crate::replica::look::stamp_of;
 use crate::replica::staging::incoming_name;
 use shoal_jail::Create;
 use shoal_protocol::id::ContentHash;
+use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{Attributes, Failure, Op, OpKind, Outcome, Source, Stamp};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -152,29 +153,15 @@ pub(super) fn write(placing: &mut Placing<'_>, op: &Op, turn: Turn) -> Tried<Opt
         return Err(Outcome::NoContent);
     };
     let size_bytes = *size_bytes;
-    let (mut temp, file) = match source {
-        Source::Staged => match incoming(placing, op, content, size_bytes, turn)? {
+    let (mut temp, file) = if let Source::Local { path, stamp } = source {
+        local(placing, op, content, size_bytes, (path, stamp))?
+    } else if size_bytes == 0 {
+        // Wherever it may be, nothing is needed from there.
+        filled(placing, op, |_| Ok(()))?
+    } else {
+        match incoming(placing, op, content, size_bytes, turn)? {
             Some(prepared) => prepared,
             None => return Ok(None),
-        },
-        Source::Local { path, stamp } => {
-            placing.spend(size_bytes)?;
-            let from = placing
-                .jail()
-                .open_read(path.as_str())
-                .map_err(|_| Outcome::NoContent)?;
-            filled(placing, op, |to| {
-                let unchanged = || stamp_of(&from).is_ok_and(|now| stamp.same_bytes(&now));
-                if !unchanged() || stamp.size_bytes != size_bytes {
-                    return Err(Outcome::NoContent);
-                }
-                copied(placing, op, &from, to, size_bytes)?;
-                // The stamp says that the bytes are those that were hashed; the copy is what is checked.
-                if !unchanged() || hash(to, size_bytes).ok() != Some(*content) {
-                    return Err(Outcome::NoContent);
-                }
-                Ok(())
-            })?
         }
     };
     match dressed(placing, op, &file, attributes) {
@@ -185,6 +172,33 @@ pub(super) fn write(placing: &mut Placing<'_>, op: &Op, turn: Turn) -> Tried<Opt
         }
     }
     Ok(Some((temp, file)))
+}
+
+/// A copy of another file of the tree.
+fn local(
+    placing: &mut Placing<'_>,
+    op: &Op,
+    content: &ContentHash,
+    size_bytes: u64,
+    (path, stamp): (&RelPath, &Stamp),
+) -> Tried<(Temp, File)> {
+    placing.spend(size_bytes)?;
+    let from = placing
+        .jail()
+        .open_read(path.as_str())
+        .map_err(|_| Outcome::NoContent)?;
+    filled(placing, op, |to| {
+        let unchanged = || stamp_of(&from).is_ok_and(|now| stamp.same_bytes(&now));
+        if !unchanged() || stamp.size_bytes != size_bytes {
+            return Err(Outcome::NoContent);
+        }
+        copied(placing, op, &from, to, size_bytes)?;
+        // The stamp says that the bytes are those that were hashed; the copy is what is checked.
+        if !unchanged() || hash(to, size_bytes).ok() != Some(*content) {
+            return Err(Outcome::NoContent);
+        }
+        Ok(())
+    })
 }
 
 /// Content that was fetched before: it is used up by the last who wants it, and copied for the others.
