@@ -124,7 +124,10 @@ def plain(browser, options):
         page.get_by_role("link", name="Download all").click()
     download.value.save_as(options.into)
     told["suggested"] = download.value.suggested_filename
-    page.locator("a.name", has_text=options.name).first.click()
+    wanted = page.locator("a.name", has_text=options.name)
+    while wanted.count() == 0:
+        page.get_by_role("link", name="Next").click()
+    wanted.first.click()
     told["preview"] = page.locator("main").inner_text()
     return told
 
