@@ -41,8 +41,6 @@ pub const SYNC_PAGE_TARGET_BYTES: usize = 128 * 1024;
 pub const SYNC_PAGES_UNACKNOWLEDGED: usize = 4;
 /// Authors (devices times epochs) of one fileset, and of one version vector.
 pub const SYNC_AUTHORS_MAX: usize = 1024;
-/// Siblings that one path may have; a peer that brings more is refused.
-pub const SYNC_SIBLINGS_MAX: usize = 64;
 /// Records of a group's log. Each is checked against all before it, so their number bounds that work too.
 pub const GROUP_MAX_RECORDS: usize = 512;
 /// Devices of a group.
@@ -69,3 +67,11 @@ pub const INVITE_MAX_CHARS: usize = 1024;
 pub const PAIRING_MESSAGE_MAX_BYTES: usize = 4 * 1024;
 /// Bytes of the log and the contacts of a group together, as one device hands them to another.
 pub const GROUP_NEWS_MAX_BYTES: usize = 9 << 20;
+/// Paths that one look at the disk may leave undecided until its end; above it, a rename counts as a new file.
+pub const SYNC_LOOK_MAX_PATHS: usize = 1 << 18;
+/// Rows that are read, and paths that are worked on, in one go.
+pub const SYNC_ROUND_MAX_PATHS: usize = 512;
+/// Paths that wait for work in memory; with more, the whole index is walked instead.
+pub const SYNC_TODO_MAX_PATHS: usize = 1 << 16;
+/// Contents that are fetched at the same time.
+pub const SYNC_FETCHES_MAX: usize = 256;

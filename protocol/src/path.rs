@@ -79,6 +79,13 @@ impl RelPath {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
+    /// Whether this path is inside the folder `other`, at any depth.
+    pub fn is_below(&self, other: &RelPath) -> bool {
+        self.0
+            .strip_prefix(&*other.0)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// All but the last component.
     pub fn parent(&self) -> Option<RelPath> {
         self.0

@@ -134,6 +134,8 @@ pub enum OpKind {
 pub enum Source {
     /// Staging; the staged file is used up.
     Staged,
+    /// Nowhere: the file is empty.
+    Empty,
     /// Another file of the tree: copy it, and verify the hash.
     Local {
         /// Where it is.

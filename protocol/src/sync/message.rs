@@ -2,6 +2,11 @@
 
 use super::entry::Entry;
 use super::version::Knowledge;
+use super::wire;
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::limits::SYNC_MESSAGE_MAX_BYTES;
+
+const VERSION: u8 = 1;
 
 /// A message between two replicas of a fileset. Each side first sends one `Hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,4 +35,182 @@ pub enum Message {
         /// What it covers.
         knowledge: Knowledge,
     },
+}
+
+impl Message {
+    /// Canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(VERSION);
+        match self {
+            Message::Hello { knowledge } => {
+                w.u8(1);
+                wire::write_knowledge(&mut w, knowledge);
+            }
+            Message::Entries {
+                serial,
+                entries,
+                caught_up,
+            } => {
+                w.u8(2);
+                w.uint(*serial);
+                wire::write_entries(&mut w, entries);
+                w.u8(u8::from(caught_up.is_some()));
+                if let Some(knowledge) = caught_up {
+                    wire::write_knowledge(&mut w, knowledge);
+                }
+            }
+            Message::Taken { serial } => {
+                w.u8(3);
+                w.uint(*serial);
+            }
+            Message::Complete { knowledge } => {
+                w.u8(4);
+                wire::write_knowledge(&mut w, knowledge);
+            }
+        }
+        w.finish()
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// See [`DecodeError`]; a message over [`SYNC_MESSAGE_MAX_BYTES`] is refused unread.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > SYNC_MESSAGE_MAX_BYTES {
+            return Err(DecodeError::Limit {
+                what: "message",
+                limit: SYNC_MESSAGE_MAX_BYTES,
+            });
+        }
+        let mut r = Reader::new(bytes);
+        if r.u8()? != VERSION {
+            return Err(DecodeError::Newer);
+        }
+        let message = match r.u8()? {
+            1 => Message::Hello {
+                knowledge: wire::read_knowledge(&mut r)?,
+            },
+            2 => Message::Entries {
+                serial: r.uint()?,
+                entries: wire::read_entries(&mut r)?,
+                caught_up: match r.u8()? {
+                    0 => None,
+                    1 => Some(wire::read_knowledge(&mut r)?),
+                    _ => return Err(DecodeError::NotCanonical),
+                },
+            },
+            3 => Message::Taken { serial: r.uint()? },
+            4 => Message::Complete {
+                knowledge: wire::read_knowledge(&mut r)?,
+            },
+            _ => return Err(DecodeError::Newer),
+        };
+        r.finish()?;
+        Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sync::testing::{author, file, gone, history, path};
+    use crate::sync::{Kind, Seen};
+    use proptest::prelude::*;
+
+    fn knowledge() -> Knowledge {
+        let seen = |seq| Seen {
+            seq,
+            incarnation: u64::MAX,
+        };
+        Knowledge::from([(author(1), seen(7)), (author(2), seen(1))])
+    }
+
+    fn page(entries: Vec<Entry>) -> Message {
+        Message::Entries {
+            serial: 3,
+            entries,
+            caught_up: Some(knowledge()),
+        }
+    }
+
+    #[test]
+    fn messages_go_round() {
+        let moved = Entry {
+            moved_from: Some(path("old/name")),
+            parent: file("x", 1, b"parent", 0).kind.content(),
+            ..file("new/näme", 2, b"x", i64::MIN)
+        };
+        let link = Entry {
+            kind: Kind::Symlink {
+                target: "/else/where".into(),
+            },
+            mode: 0,
+            ..file("new/link", 3, b"", i64::MAX)
+        };
+        let folder = Entry {
+            kind: Kind::Folder,
+            ..file("new", 1, b"", 0)
+        };
+        for message in [
+            Message::Hello {
+                knowledge: knowledge(),
+            },
+            page(vec![folder, moved, link, gone("old/name", 1, 5)]),
+            page(history(&[(0, 1), (1, 3), (1, 2), (2, 6), (2, 5)])),
+            page(Vec::new()),
+            Message::Taken { serial: u64::MAX },
+            Message::Complete {
+                knowledge: Knowledge::new(),
+            },
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn the_rename_of_ten_thousand_files_is_small() {
+        let (mut size_bytes, mut seq) = (0, 0);
+        let mut number = |mut entry: Entry| {
+            seq += 1;
+            let author = author(1);
+            entry.version.raise(crate::sync::Dot { author, seq });
+            entry
+        };
+        for part in 0..10u32 {
+            let names =
+                || (0..1000).map(move |n| format!("folder/file-{:05}.txt", part * 1000 + n));
+            let mut entries = Vec::new();
+            for (n, name) in names().enumerate() {
+                let new = format!("renamed/{name}");
+                let mut entry = number(file(&new, 1, name.as_bytes(), (n as i64) << 33));
+                entry.moved_from = Some(path(&name));
+                entries.push(entry);
+            }
+            entries.extend(names().map(|name| number(gone(&name, 1, 1 << 60))));
+            size_bytes += page(entries).encode().len();
+        }
+        assert!(size_bytes < 1_000_000, "{size_bytes} bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_has_one_encoding(bytes: Vec<u8>, kind in 1..5u8) {
+            let bytes = [&[VERSION, kind], &bytes[..]].concat();
+            if let Ok(message) = Message::decode(&bytes) {
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn flipped_bytes_never_panic(steps in prop::collection::vec((0..4u8, any::<u16>()), 1..12), at: usize, bit in 0..8u8) {
+            let mut bytes = page(history(&steps)).encode();
+            let at = at % bytes.len();
+            bytes[at] ^= 1u8 << bit;
+            if let Ok(message) = Message::decode(&bytes) {
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+    }
 }

@@ -30,18 +30,26 @@
 mod action;
 mod applied;
 mod batch;
+pub mod conflict;
 mod entry;
 mod event;
 mod index;
 pub mod machine;
+pub mod memory;
+pub mod merge;
 mod message;
+pub mod project;
+#[cfg(test)]
+mod testing;
 mod version;
+pub mod wire;
 
 pub use action::{
     Action, Attributes, Expect, Failure, Halt, Op, OpId, OpKind, Outcome, Problem, Report, Source,
 };
 pub use applied::{Applied, Features, Role, Stamp, known_content};
 pub use batch::{AppliedChange, Batch, BatchId, EntrySet, Incarnation, Meta};
+pub use conflict::Policy;
 pub use entry::{Entry, Kind, Removal};
 pub use event::{
     Command, Event, FetchFailure, Found, FoundKind, Now, Page, RootProblem, Scan, Scope,

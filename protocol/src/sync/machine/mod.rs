@@ -1,10 +1,40 @@
-//! The machine itself.
+//! The machine itself: what it remembers, and which part answers to which event.
+//!
+//! - `turn`: one call of `handle`, with the rows that it writes.
+//! - `ledger`: batches under way, this device's own numbers, epochs.
+//! - `local`, `finish`, `record`: the disk against `applied` becomes entries.
+//! - `peers`: entries to and from others.
+//! - `work`, `plan`, `ways`, `build`: entries against `applied` become operations.
+//! - `outcome`: what came of operations and fetches.
+//! - `command`: what a person wants.
 
-use super::action::Action;
+mod build;
+mod command;
+mod epoch;
+mod finish;
+mod ledger;
+mod local;
+mod outcome;
+mod peers;
+mod plan;
+mod record;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod ways;
+mod work;
+
+use super::action::{Action, Halt, Report};
 use super::applied::Features;
-use super::event::{Event, Now};
+use super::conflict::Policy;
+use super::event::{Event, Now, Scope};
 use super::index::{Index, Read};
 use crate::id::{DeviceId, FilesetId};
+use ledger::Ledger;
+use local::Scanning;
+use peers::Peers;
+use turn::Turn;
+use work::Work;
 
 /// What does not change while a machine lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +45,8 @@ pub struct Config {
     pub device: DeviceId,
     /// What the file system of the replica can keep.
     pub features: Features,
+    /// Which edit wins; the same on all replicas of the fileset.
+    pub policy: Policy,
     /// A random number, new whenever a machine is made.
     pub nonce: u64,
 }
@@ -23,6 +55,31 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
+    ledger: Ledger,
+    peers: Peers,
+    scan: Scanning,
+    work: Work,
+    brake: Brake,
+}
+
+/// What keeps the machine from changing the tree.
+#[derive(Debug, Default)]
+struct Brake {
+    halt: Option<Halt>,
+    paused: bool,
+    consent: Consent,
+}
+
+/// What a person answered to a halt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Consent {
+    /// Nothing was asked, or nothing answered.
+    #[default]
+    None,
+    /// The deletion that the next look at everything finds is meant.
+    Delete,
+    /// What the next look at everything misses is brought back.
+    Restore,
 }
 
 impl Machine {
@@ -30,21 +87,107 @@ impl Machine {
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn new(config: Config, _index: &impl Index) -> Read<Self> {
-        Ok(Self { config })
+    pub fn new(config: Config, index: &impl Index) -> Read<Self> {
+        Ok(Self {
+            ledger: Ledger::load(&config, index)?,
+            peers: Peers::default(),
+            scan: Scanning::default(),
+            work: Work::default(),
+            brake: Brake::default(),
+            config,
+        })
     }
 
     /// Takes an event in, and says what to do.
     ///
     /// # Errors
     /// When the index cannot be read. The machine must not be used any more then, and nothing of this call was asked for.
-    pub fn handle(&mut self, _now: Now, _event: Event, _index: &impl Index) -> Read<Vec<Action>> {
-        let _ = &self.config;
-        Ok(Vec::new())
+    pub fn handle(&mut self, now: Now, event: Event, index: &impl Index) -> Read<Vec<Action>> {
+        let mut turn = Turn::new(now, index);
+        match event {
+            Event::Scan(scan) => self.on_scan(&mut turn, scan)?,
+            Event::PeerConnected(peer) => self.on_connected(&mut turn, peer),
+            Event::PeerGone(peer) => self.on_gone(peer),
+            Event::Received { peer, message } => self.on_message(&mut turn, peer, message)?,
+            Event::Fetched(content) => self.on_fetched(content),
+            Event::FetchFailed { content, why } => self.on_fetch_failed(&mut turn, content, why),
+            Event::Applied(outcomes) => self.on_applied(&mut turn, outcomes)?,
+            Event::Persisted(id) => self.on_persisted(&mut turn, id),
+            Event::Tick => {}
+            Event::Command(command) => self.on_command(&mut turn, command)?,
+        }
+        self.close(turn)
     }
 
     /// When [`Event::Tick`] is due, in milliseconds of [`Now::monotonic_ms`]; a time that has passed means at once.
     pub fn next_tick(&self) -> Option<u64> {
-        None
+        if self.is_still() {
+            return None;
+        }
+        let stream_ms = self.peers.open_until_ms();
+        let stream_ms = stream_ms.filter(|_| self.work.waits_for_stream());
+        self.work.next_ms().into_iter().chain(stream_ms).min()
+    }
+
+    /// Why the fileset stands still, if it does.
+    pub fn halted(&self) -> Option<Halt> {
+        self.brake.halt
+    }
+
+    /// Whether all that is known is materialised, durable and told to those who are connected.
+    pub fn is_up_to_date(&self) -> bool {
+        self.is_idle() && self.work.nothing_left()
+    }
+
+    fn is_still(&self) -> bool {
+        self.brake.halt.is_some() || self.brake.paused
+    }
+
+    fn halt(&mut self, turn: &mut Turn<'_, impl Index>, why: Halt) {
+        if self.brake.halt != Some(why) {
+            self.brake.halt = Some(why);
+            turn.report(Report::Halted(why));
+        }
+    }
+
+    fn release(&mut self, turn: &mut Turn<'_, impl Index>) {
+        if self.brake.halt.take().is_some() {
+            turn.report(Report::Resumed);
+        }
+    }
+
+    /// Ends a call. Rows that were written are handed out first; only a call that writes nothing reads the index for
+    /// others and for the tree, so that it never reads what it is about to replace.
+    fn close<I: Index>(&mut self, mut turn: Turn<'_, I>) -> Read<Vec<Action>> {
+        if !turn.writes.is_empty() {
+            self.persist(&mut turn);
+            return Ok(turn.actions);
+        }
+        self.acknowledge(&mut turn);
+        self.pump(&mut turn)?;
+        if !self.is_still() && self.scan.looked {
+            self.work_on(&mut turn)?;
+        }
+        if !turn.writes.is_empty() {
+            self.persist(&mut turn);
+        } else if self.is_idle() {
+            self.settle_down(&mut turn);
+        }
+        Ok(turn.actions)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.scan.looked
+            && self.scan.is_over()
+            && self.ledger.is_durable()
+            && self.work.is_idle()
+            && !self.is_still()
+    }
+
+    fn look_again(turn: &mut Turn<'_, impl Index>) {
+        turn.actions.push(Action::Look {
+            scope: Scope::Everything,
+            folders: Vec::new(),
+        });
     }
 }

@@ -1,0 +1,246 @@
+//! The end of a look: renames are told from copies, what is gone becomes tombstones, and the brakes decide.
+
+use super::ledger::Draft;
+use super::local::{Late, Scanning, kind_of};
+use super::turn::Turn;
+use super::{Consent, Halt, Machine};
+use crate::id::ContentHash;
+use crate::limits::SYNC_ROUND_MAX_PATHS;
+use crate::path::RelPath;
+use crate::sync::applied::{Applied, Role};
+use crate::sync::entry::{Entry, Kind, Removal};
+use crate::sync::event::Scope;
+use crate::sync::index::{Index, Read, Span};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// From how many paths on a deletion can be a mass deletion.
+pub(super) const MASS_MIN_PATHS: u64 = 50;
+
+/// Where content that moved can have come from.
+type Sources = BTreeMap<ContentHash, Vec<RelPath>>;
+
+impl Machine {
+    pub(super) fn on_finished<I: Index>(&mut self, turn: &mut Turn<'_, I>) -> Read<()> {
+        let scan = self.scan.end();
+        let Some(scope) = scan.scope else {
+            return Ok(());
+        };
+        if scan.spoiled {
+            Self::look_again(turn);
+            return Ok(());
+        }
+        Self::look_at(turn, scan.relook.iter().cloned());
+        let consent = match scope {
+            Scope::Everything => std::mem::take(&mut self.brake.consent),
+            Scope::Folders => Consent::None,
+        };
+        let (gone, sources) = self.survey(turn, &scan)?;
+        let of = turn.index.applied_count()?;
+        let emptied = scope == Scope::Everything && !scan.inhabited && of > 1;
+        let moved = self.write_late(turn, scan.late, sources)?;
+        let gone = gone.saturating_sub(moved.len() as u64);
+        let mass = gone >= MASS_MIN_PATHS && gone.saturating_mul(2) > of;
+        if consent == Consent::None && gone > 0 && (emptied || mass) {
+            let why = if emptied {
+                Halt::Emptied
+            } else {
+                Halt::MassDeletion { gone, of }
+            };
+            self.halt(turn, why);
+            return Ok(());
+        }
+        for path in &scan.vanished {
+            self.bury_tree(turn, path, &moved, consent)?;
+        }
+        if scope == Scope::Everything {
+            if !self.scan.looked {
+                self.scan.looked = true;
+                self.work.walk_all();
+            }
+            if !matches!(self.brake.halt, Some(Halt::RemoteDeletion { .. })) {
+                self.release(turn);
+            }
+        }
+        self.work.looked();
+        Ok(())
+    }
+
+    /// Counts what is gone, and finds where late content may have come from.
+    fn survey<I: Index>(&self, turn: &Turn<'_, I>, scan: &Scanning) -> Read<(u64, Sources)> {
+        let content = |late: &Late| kind_of(&late.found).and_then(|kind| kind.content());
+        let wanted: BTreeSet<_> = scan.late.values().filter_map(content).collect();
+        let (mut gone, mut sources) = (0, Sources::new());
+        let mut count = |path: &RelPath, row: &Applied| {
+            gone += 1;
+            if let Some(content) = row.kind.content().filter(|hash| wanted.contains(hash))
+                && row.role == Role::Main
+            {
+                sources.entry(content).or_default().push(path.clone());
+            }
+        };
+        for path in &scan.vanished {
+            if let Some(row) = turn.applied(path)? {
+                count(path, &row);
+            }
+            each_below(turn, path, &mut count)?;
+        }
+        let emptied = |late: &(&RelPath, &Late)| {
+            let was_folder = |row: &Applied| row.kind == Kind::Folder;
+            late.1.row.as_ref().is_some_and(was_folder)
+        };
+        for (path, _) in scan.late.iter().filter(emptied) {
+            each_below(turn, path, &mut count)?;
+        }
+        // What was overwritten by known content may have gone elsewhere: a swap, or a chain of renames.
+        for (path, late) in &scan.late {
+            let had = late.row.as_ref().and_then(|row| row.kind.content());
+            if let Some(content) = had.filter(|hash| wanted.contains(hash)) {
+                sources.entry(content).or_default().push(path.clone());
+            }
+        }
+        Ok((gone, sources))
+    }
+
+    /// Writes what waited; gives the paths whose content went elsewhere.
+    fn write_late<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        late: BTreeMap<RelPath, Late>,
+        mut sources: Sources,
+    ) -> Read<BTreeSet<RelPath>> {
+        let mut moved = BTreeSet::new();
+        let replaced: BTreeSet<_> = late.keys().cloned().collect();
+        for (path, Late { found, row }) in late {
+            let Some(kind) = kind_of(&found) else {
+                continue;
+            };
+            let source = kind.content().and_then(|content| {
+                let paths = sources.get_mut(&content)?;
+                let same_name = |from: &RelPath| from.name() == path.name();
+                let at = paths.iter().position(same_name).unwrap_or(0);
+                (at < paths.len()).then(|| paths.swap_remove(at))
+            });
+            if row.as_ref().is_some_and(|row| row.kind == Kind::Folder) {
+                self.bury_below(turn, &path, &moved, Consent::None)?;
+            }
+            self.write_found(turn, &path, &found, kind, row, source.clone())?;
+            if let Some(from) = source.filter(|from| !replaced.contains(from)) {
+                self.bury(turn, &from, Removal::Moved)?;
+                moved.insert(from);
+            }
+        }
+        Ok(moved)
+    }
+
+    fn bury_tree<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        moved: &BTreeSet<RelPath>,
+        consent: Consent,
+    ) -> Read<()> {
+        self.bury_below(turn, path, moved, consent)?;
+        self.bury_as(turn, path, moved, consent)
+    }
+
+    fn bury_below<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        moved: &BTreeSet<RelPath>,
+        consent: Consent,
+    ) -> Read<()> {
+        let mut below = Vec::new();
+        each_below(turn, path, &mut |at: &RelPath, _: &Applied| {
+            below.push(at.clone());
+        })?;
+        for at in below {
+            self.bury_as(turn, &at, moved, consent)?;
+        }
+        Ok(())
+    }
+
+    fn bury_as<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        moved: &BTreeSet<RelPath>,
+        consent: Consent,
+    ) -> Read<()> {
+        match consent {
+            _ if moved.contains(path) => Ok(()),
+            Consent::None => self.bury(turn, path, Removal::Deleted),
+            Consent::Delete => self.bury(turn, path, Removal::Confirmed),
+            Consent::Restore => {
+                turn.set_applied(path, None);
+                turn.dirty(path);
+                if let Some(of) = crate::sync::conflict::copied_from(path) {
+                    turn.dirty(&of);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// An applied path is gone from the disk: writes a tombstone, where there is something to bury.
+    pub(super) fn bury<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        removal: Removal,
+    ) -> Read<()> {
+        let Some(row) = turn.applied(path)? else {
+            return Ok(());
+        };
+        turn.set_applied(path, None);
+        match &row.role {
+            Role::Implied => {
+                turn.dirty(path);
+                Ok(())
+            }
+            Role::Copy { of } => {
+                turn.dirty(of);
+                self.settle_copy(turn, &of.clone(), row.version)
+            }
+            Role::Main if !turn.entries(path)?.iter().any(Entry::is_live) => {
+                turn.dirty(path);
+                Ok(())
+            }
+            Role::Main => {
+                let base = self.seen_at(turn, path, Some(&row))?;
+                let draft = Draft {
+                    path: path.clone(),
+                    kind: Kind::Tombstone(removal),
+                    mode: 0,
+                    mtime_ns: turn.now.wall_ns,
+                    parent: row.kind.content(),
+                    moved_from: None,
+                    base,
+                };
+                self.write(turn, draft).map(|_| ())
+            }
+        }
+    }
+}
+
+fn each_below<I: Index>(
+    turn: &Turn<'_, I>,
+    path: &RelPath,
+    each: &mut impl FnMut(&RelPath, &Applied),
+) -> Read<()> {
+    let mut after: Option<RelPath> = None;
+    loop {
+        let span = Span {
+            below: Some(path),
+            after: after.as_ref(),
+        };
+        let page = turn.index.applied_in(span, SYNC_ROUND_MAX_PATHS)?;
+        for (at, row) in &page {
+            each(at, row);
+        }
+        match page.into_iter().next_back() {
+            Some((last, _)) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The disk against `applied`: what a look finds becomes entries.
+//!
+//! What is new, or changed in place, is an entry at once. What may be half of a rename (new content that is known elsewhere), a
+//! change between folder and file, and whatever is gone, wait for the end of the look.
+
+use super::Machine;
+use super::turn::Turn;
+use crate::limits::{SYNC_LOOK_MAX_PATHS, SYNC_ROUND_MAX_PATHS};
+use crate::path::RelPath;
+use crate::sync::action::{Action, Problem, Report};
+use crate::sync::applied::{Applied, Role};
+use crate::sync::conflict::copied_from;
+use crate::sync::entry::Kind;
+use crate::sync::event::{Found, FoundKind, Page, Scan, Scope};
+use crate::sync::index::{Index, Read};
+use crate::sync::project::{Wanted, project};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A look at the disk, as far as it went.
+#[derive(Debug, Default)]
+pub(super) struct Scanning {
+    /// Whether everything was looked at since the machine was made: nothing is applied before.
+    pub(super) looked: bool,
+    pub(super) scope: Option<Scope>,
+    /// Whether the root has anything in it.
+    pub(super) inhabited: bool,
+    /// Found, but decided at the end.
+    pub(super) late: BTreeMap<RelPath, Late>,
+    /// Applied paths that are gone; what was below them is gone too.
+    pub(super) vanished: BTreeSet<RelPath>,
+    /// Paths that the machine itself changed while the look went on: what the look says of them may be old.
+    touched: BTreeSet<RelPath>,
+    /// Folders to look at again, for that reason.
+    pub(super) relook: BTreeSet<Option<RelPath>>,
+    /// Too much happened to remember: everything is to be looked at again.
+    pub(super) spoiled: bool,
+}
+
+/// Something found whose meaning shows at the end of the look.
+#[derive(Debug, Clone)]
+pub(super) struct Late {
+    pub(super) found: Found,
+    pub(super) row: Option<Applied>,
+}
+
+impl Scanning {
+    /// Ends the look: gives what it found, and forgets it.
+    pub(super) fn end(&mut self) -> Self {
+        let looked = self.looked;
+        let ended = std::mem::take(self);
+        self.looked = looked;
+        ended
+    }
+
+    /// Whether no look is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.scope.is_none()
+    }
+
+    /// Remembers that the machine changed a path.
+    pub(super) fn touch(&mut self, path: &RelPath) {
+        if self.scope.is_none() {
+        } else if self.touched.len() < SYNC_LOOK_MAX_PATHS {
+            self.touched.insert(path.clone());
+        } else {
+            self.spoiled = true;
+        }
+    }
+
+    fn is_touched(&self, path: &RelPath) -> bool {
+        let mut at_or_below = self.touched.range(path.clone()..);
+        at_or_below
+            .next()
+            .is_some_and(|first| first == path || first.is_below(path))
+    }
+}
+
+impl Machine {
+    pub(super) fn on_scan<I: Index>(&mut self, turn: &mut Turn<'_, I>, scan: Scan) -> Read<()> {
+        match scan {
+            Scan::Started(scope) => {
+                self.scan.end();
+                self.scan.scope = Some(scope);
+                for path in self.work.busy_paths() {
+                    self.scan.touch(path);
+                }
+                Ok(())
+            }
+            Scan::Page(page) if self.scan.scope.is_some() && !self.scan.spoiled => {
+                self.on_page(turn, page)
+            }
+            Scan::Page(_) => Ok(()),
+            Scan::Finished => self.on_finished(turn),
+            Scan::Failed(problem) => {
+                self.scan.end();
+                self.halt(turn, super::Halt::Root(problem));
+                Ok(())
+            }
+        }
+    }
+
+    fn on_page<I: Index>(&mut self, turn: &mut Turn<'_, I>, page: Page) -> Read<()> {
+        if page.folder.is_none() && !page.found.is_empty() {
+            self.scan.inhabited = true;
+        }
+        if let Some(folder) = &page.folder {
+            let row = turn.applied(folder)?;
+            let known = row.is_some_and(|row| row.kind == Kind::Folder);
+            if !known && !self.scan.late.contains_key(folder) {
+                self.scan.relook.insert(folder.parent());
+                return Ok(());
+            }
+        }
+        let mut rows = self.rows_of(turn, &page)?;
+        for found in page.found {
+            let path = match &page.folder {
+                Some(folder) => folder.join(&found.name),
+                None => RelPath::new(&found.name),
+            };
+            let row = rows.remove(&found.name);
+            let Ok(path) = path else {
+                continue;
+            };
+            if self.scan.is_touched(&path) && found.kind != FoundKind::Folder
+                || self.work.is_busy(&path)
+            {
+                self.scan.relook.insert(page.folder.clone());
+                continue;
+            }
+            self.on_found(turn, path, found, row)?;
+        }
+        for name in rows.into_keys() {
+            let path = match &page.folder {
+                Some(folder) => folder.join(&name),
+                None => RelPath::new(&name),
+            };
+            let Ok(path) = path else { continue };
+            if self.scan.is_touched(&path) || self.work.is_busy_at_or_below(&path) {
+                self.scan.relook.insert(page.folder.clone());
+            } else {
+                self.scan.vanished.insert(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_of<I: Index>(
+        &self,
+        turn: &Turn<'_, I>,
+        page: &Page,
+    ) -> Read<BTreeMap<String, Applied>> {
+        let mut rows = BTreeMap::new();
+        let mut after = page.after.clone();
+        loop {
+            let part = turn.index.applied_children(
+                page.folder.as_ref(),
+                after.as_deref(),
+                SYNC_ROUND_MAX_PATHS,
+            )?;
+            let Some((last, _)) = part.last() else {
+                return Ok(rows);
+            };
+            after = Some(last.name().to_owned());
+            for (path, row) in part {
+                let name = path.name();
+                if page.upto.as_deref().is_some_and(|upto| name > upto) {
+                    return Ok(rows);
+                }
+                rows.insert(name.to_owned(), row);
+            }
+        }
+    }
+
+    fn on_found<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: RelPath,
+        found: Found,
+        row: Option<Applied>,
+    ) -> Read<()> {
+        let Some(kind) = kind_of(&found) else {
+            return Ok(());
+        };
+        if let Some(row) = &row
+            && row.kind == kind
+        {
+            return self.on_same_content(turn, path, &found, row);
+        }
+        if let Some(wanted) = self.wanted_at(turn, &path)?
+            && wanted.kind == kind
+        {
+            self.adopt(turn, &path, &found, wanted);
+            return Ok(());
+        }
+        let swaps_folder = |row: &Applied| (row.kind == Kind::Folder) != (kind == Kind::Folder);
+        let late = match &row {
+            Some(row) if swaps_folder(row) => true,
+            _ => self.is_known_elsewhere(turn, &kind)?,
+        };
+        if late && self.scan.late.len() < SYNC_LOOK_MAX_PATHS {
+            self.scan.late.insert(path, Late { found, row });
+            return Ok(());
+        }
+        self.write_found(turn, &path, &found, kind, row, None)
+    }
+
+    /// The bytes are the same: at most times or mode changed.
+    fn on_same_content<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: RelPath,
+        found: &Found,
+        row: &Applied,
+    ) -> Read<()> {
+        let (mode, mtime_ns) = self.attributes_of(found, &row.kind, Some(row));
+        if row.role != Role::Implied && (mode, mtime_ns) != (row.mode, row.mtime_ns) {
+            return self.write_found(
+                turn,
+                &path,
+                found,
+                row.kind.clone(),
+                Some(row.clone()),
+                None,
+            );
+        }
+        if row.stamp != found.stamp && row.kind != Kind::Folder {
+            let row = Applied {
+                stamp: found.stamp,
+                ..row.clone()
+            };
+            turn.set_applied(&path, Some(row));
+        }
+        Ok(())
+    }
+
+    /// What is found is what should be there: nobody has to write anything.
+    fn adopt<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        found: &Found,
+        wanted: Wanted,
+    ) {
+        let mut row = wanted.row(found.stamp);
+        if row.kind != Kind::Folder || self.config.features.mode_bits != 0 {
+            let (mode, mtime_ns) = self.attributes_of(found, &row.kind, None);
+            row.mtime_ns = mtime_ns;
+            if self.config.features.mode_bits != 0 {
+                row.mode = mode;
+            }
+        }
+        if row.role == Role::Implied {
+            row.mode = wanted.mode;
+        }
+        turn.set_applied(path, Some(row));
+        turn.dirty(path);
+    }
+
+    /// What should be at a path of the disk.
+    pub(super) fn wanted_at<I: Index>(
+        &self,
+        turn: &Turn<'_, I>,
+        path: &RelPath,
+    ) -> Read<Option<Wanted>> {
+        let own = project(turn.index, path, self.config.policy)?;
+        if own.main.is_some() {
+            return Ok(own.main);
+        }
+        let Some(original) = copied_from(path) else {
+            return Ok(None);
+        };
+        let copies = project(turn.index, &original, self.config.policy)?.copies;
+        Ok(copies
+            .into_iter()
+            .find(|(at, _)| at == path)
+            .map(|(_, wanted)| wanted))
+    }
+
+    fn is_known_elsewhere<I: Index>(&self, turn: &Turn<'_, I>, kind: &Kind) -> Read<bool> {
+        match kind {
+            Kind::File {
+                content,
+                size_bytes,
+            } if *size_bytes > 0 => Ok(!turn.index.applied_content(content, 1)?.is_empty()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Asks for a look at folders.
+    pub(super) fn look_at<I: Index>(
+        turn: &mut Turn<'_, I>,
+        folders: impl IntoIterator<Item = Option<RelPath>>,
+    ) {
+        let folders: Vec<_> = folders.into_iter().collect();
+        if !folders.is_empty() {
+            turn.actions.push(Action::Look {
+                scope: Scope::Folders,
+                folders,
+            });
+        }
+    }
+
+    /// Tells of a problem at a path.
+    pub(super) fn complain<I: Index>(turn: &mut Turn<'_, I>, path: &RelPath, problem: Problem) {
+        turn.report(Report::Problem {
+            path: path.clone(),
+            problem,
+        });
+    }
+}
+
+/// What was found, as an entry would say it.
+pub(super) fn kind_of(found: &Found) -> Option<Kind> {
+    match &found.kind {
+        FoundKind::File { content } => Some(Kind::File {
+            content: *content,
+            size_bytes: found.stamp.size_bytes,
+        }),
+        FoundKind::Folder => Some(Kind::Folder),
+        FoundKind::Symlink { target } => Some(Kind::Symlink {
+            target: target.clone(),
+        }),
+        FoundKind::Unknown => None,
+    }
+}

@@ -1,0 +1,158 @@
+//! What came of operations and fetches.
+
+use super::Machine;
+use super::turn::Turn;
+use super::work::{Flight, Then};
+use crate::id::ContentHash;
+use crate::path::RelPath;
+use crate::sync::action::Failure;
+use crate::sync::action::{OpId, Outcome, Problem};
+use crate::sync::applied::{Applied, Role, Stamp};
+use crate::sync::event::FetchFailure;
+use crate::sync::index::{Index, Read};
+use std::collections::BTreeSet;
+
+impl Machine {
+    pub(super) fn on_applied<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        outcomes: Vec<(OpId, Outcome)>,
+    ) -> Read<()> {
+        let mut look = BTreeSet::new();
+        for (id, outcome) in outcomes {
+            let Some(flight) = self.work.land(id) else {
+                continue;
+            };
+            match outcome {
+                Outcome::Done(stamp) => self.on_done(turn, flight, stamp.unwrap_or_default())?,
+                other => self.on_undone(turn, flight, other, &mut look),
+            }
+        }
+        Self::look_at(turn, look);
+        Ok(())
+    }
+
+    fn on_done<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        flight: Flight,
+        stamp: Stamp,
+    ) -> Read<()> {
+        let path = flight.path;
+        match flight.then {
+            Then::There(wanted) => turn.set_applied(&path, Some(wanted.row(stamp))),
+            Then::Moved(wanted, from) => {
+                turn.set_applied(&path, Some(wanted.row(stamp)));
+                turn.set_applied(&from, None);
+                self.is_gone(turn, &from);
+            }
+            Then::Gone => {
+                turn.set_applied(&path, None);
+                self.is_gone(turn, &path);
+            }
+            Then::Staged(content) => {
+                self.work.staged.insert(content);
+                self.work.staging_used = true;
+                if let Some(row) = turn.applied(&path)? {
+                    turn.set_applied(&path, Some(Applied { stamp, ..row }));
+                }
+            }
+        }
+        self.work.succeeded(&path);
+        let row = turn.applied(&path)?;
+        if let Some(Role::Copy { of }) = row.map(|row| row.role) {
+            turn.dirty(&of);
+        }
+        turn.dirty(&path);
+        Ok(())
+    }
+
+    /// With the last thing in it, a folder may go as well.
+    fn is_gone<I: Index>(&mut self, turn: &mut Turn<'_, I>, path: &RelPath) {
+        turn.dirty(path);
+        self.work.succeeded(path);
+        if let Some(parent) = path.parent() {
+            turn.dirty(&parent);
+        }
+    }
+
+    fn on_undone<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        flight: Flight,
+        outcome: Outcome,
+        look: &mut BTreeSet<Option<RelPath>>,
+    ) {
+        let path = flight.path;
+        let from = match flight.then {
+            Then::Moved(_, from) => Some(from),
+            _ => None,
+        };
+        match outcome {
+            Outcome::Changed => {
+                for path in from.iter().chain([&path]) {
+                    look.insert(path.parent());
+                    if self.work.attempts(path) == 0 {
+                        self.work.retry(path, turn.now.monotonic_ms, None);
+                        self.work.await_look(path.clone());
+                    } else {
+                        self.work.retry(path, turn.now.monotonic_ms, None);
+                    }
+                }
+            }
+            Outcome::NoContent => self.work.dirty(path.clone()),
+            Outcome::NotEmpty => {
+                look.insert(Some(path.clone()));
+                self.give_up(turn, &path, Problem::NotEmpty);
+            }
+            Outcome::Taken => self.give_up(turn, &path, Problem::Twin),
+            Outcome::Impossible => self.give_up(turn, &path, Problem::Impossible),
+            Outcome::Failed(failure) => self.give_up(turn, &path, Problem::Disk(failure)),
+            Outcome::Done(_) => {}
+        }
+        if let Some(from) = from {
+            self.work.dirty(from);
+        }
+    }
+
+    /// Reports a problem the first time, and tries again after a while.
+    pub(super) fn give_up<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        problem: Problem,
+    ) {
+        let now_ms = turn.now.monotonic_ms;
+        if self.work.retry(path, now_ms, Some(problem)) == 1 {
+            Self::complain(turn, path, problem);
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, content: ContentHash) {
+        let Some(paths) = self.work.fetches.remove(&content) else {
+            return;
+        };
+        self.work.stalled = false;
+        self.work.staged.insert(content);
+        self.work.dirty_all(paths);
+    }
+
+    pub(super) fn on_fetch_failed<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        content: ContentHash,
+        why: FetchFailure,
+    ) {
+        let Some(paths) = self.work.fetches.remove(&content) else {
+            return;
+        };
+        self.work.stalled = false;
+        let problem = match why {
+            FetchFailure::NotThere | FetchFailure::Broken => Problem::NoContent,
+            FetchFailure::NoSpace => Problem::Disk(Failure::NoSpace),
+        };
+        for path in paths {
+            self.give_up(turn, &path, problem);
+        }
+    }
+}

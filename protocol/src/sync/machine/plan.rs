@@ -1,0 +1,218 @@
+//! One round: paths whose tree differs from what it should be, and the operations that change it.
+//!
+//! Content that is known moves without being read: a file that should go is renamed to where its content should be; a file that is
+//! about to be overwritten is first kept in staging by a second name. What is nowhere on this disk is fetched.
+
+use super::Machine;
+use super::record::copies_of;
+use super::turn::Turn;
+use crate::path::RelPath;
+use crate::sync::action::{Action, Op, Report};
+use crate::sync::applied::{Applied, Role};
+use crate::sync::conflict::copied_from;
+use crate::sync::entry::{Kind, Removal};
+use crate::sync::index::{Index, Read};
+use crate::sync::project::{Wanted, project};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Differences that are dealt with together.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) wants: BTreeMap<RelPath, Want>,
+    considered: BTreeSet<RelPath>,
+    removable: BTreeSet<RelPath>,
+    pub(super) ops: Vec<Op>,
+    pub(super) removes: Vec<Op>,
+    pub(super) folders: BTreeSet<RelPath>,
+    /// Paths that have to be considered as well.
+    queue: Vec<RelPath>,
+}
+
+/// A path of the disk that is not as it should be.
+#[derive(Debug, Clone)]
+pub(super) struct Want {
+    pub(super) row: Option<Applied>,
+    pub(super) wanted: Option<Wanted>,
+}
+
+impl Round {
+    pub(super) fn len(&self) -> usize {
+        self.wants.len()
+    }
+
+    /// Lets a path go in this round, if it should.
+    pub(super) fn allow_removal(&mut self, path: &RelPath) {
+        if self.removable.insert(path.clone()) {
+            self.considered.remove(path);
+        }
+    }
+}
+
+impl Machine {
+    /// Compares a path of the fileset with all its copies, and whatever has to be dealt with together with them.
+    pub(super) fn consider<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        round: &mut Round,
+        path: &RelPath,
+    ) -> Read<()> {
+        round.queue.push(path.clone());
+        while let Some(path) = round.queue.pop() {
+            self.consider_one(turn, round, &path)?;
+        }
+        Ok(())
+    }
+
+    fn consider_one<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        round: &mut Round,
+        path: &RelPath,
+    ) -> Read<()> {
+        let projection = project(turn.index, path, self.config.policy)?;
+        for (at, _) in &projection.copies {
+            if turn.applied(at)?.is_none() {
+                turn.report(Report::Conflict {
+                    path: path.clone(),
+                    copy: at.clone(),
+                });
+            }
+            self.consider_at(turn, round, at)?;
+        }
+        for (at, _) in copies_of(turn, path)? {
+            self.consider_at(turn, round, &at)?;
+        }
+        self.consider_at(turn, round, path)
+    }
+
+    /// Compares one path of the disk.
+    pub(super) fn consider_at<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        round: &mut Round,
+        path: &RelPath,
+    ) -> Read<()> {
+        if !round.considered.insert(path.clone()) {
+            return Ok(());
+        }
+        self.work.keep(path);
+        if self.work.is_busy(path) {
+            self.work.wait(path.clone());
+            return Ok(());
+        }
+        let row = turn.applied(path)?;
+        let own = project(turn.index, path, self.config.policy)?;
+        let removal = own.removal.unwrap_or(Removal::Moved);
+        let is_main = own.main.is_some();
+        let wanted = match own.main {
+            Some(main) => Some(main),
+            None => self.wanted_copy(turn, path)?,
+        };
+        if let Some(Role::Copy { of }) = row.as_ref().map(|row| &row.role)
+            && is_main
+        {
+            // The name of a copy is now that of a file: the copy first finds another one.
+            round.queue.push(of.clone());
+        }
+        match (&row, &wanted) {
+            (None, None) => return Ok(()),
+            (Some(_), None) if !round.removable.contains(path) => {
+                self.work.remove_later(path, removal);
+                return Ok(());
+            }
+            (Some(row), Some(wanted)) if self.is_as_wanted(row, wanted) => {
+                if (&row.version, &row.role) != (&wanted.version, &wanted.role) {
+                    let row = wanted.row(row.stamp);
+                    turn.set_applied(path, Some(row));
+                }
+                self.work.succeeded(path);
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Some(wanted) = &wanted {
+            self.consider_parent(turn, round, path)?;
+            self.consider_source(turn, round, wanted)?;
+        }
+        round.wants.insert(path.clone(), Want { row, wanted });
+        Ok(())
+    }
+
+    fn wanted_copy<I: Index>(&self, turn: &Turn<'_, I>, path: &RelPath) -> Read<Option<Wanted>> {
+        let Some(original) = copied_from(path) else {
+            return Ok(None);
+        };
+        let copies = project(turn.index, &original, self.config.policy)?.copies;
+        Ok(copies
+            .into_iter()
+            .find(|(at, _)| at == path)
+            .map(|(_, wanted)| wanted))
+    }
+
+    fn is_as_wanted(&self, row: &Applied, wanted: &Wanted) -> bool {
+        row.kind == wanted.kind
+            && match wanted.kind {
+                Kind::File { .. } => (row.mode, row.mtime_ns) == (wanted.mode, wanted.mtime_ns),
+                Kind::Folder => row.mode == wanted.mode || wanted.role == Role::Implied,
+                Kind::Symlink { .. } | Kind::Tombstone(_) => true,
+            }
+    }
+
+    /// What is to be inside a folder needs the folder first.
+    fn consider_parent<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        round: &mut Round,
+        path: &RelPath,
+    ) -> Read<()> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        match turn.applied(&parent)? {
+            Some(row) if row.kind == Kind::Folder => Ok(()),
+            _ => self.consider_at(turn, round, &parent),
+        }
+    }
+
+    /// What was renamed is dealt with together with the place that it comes from.
+    fn consider_source<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        round: &mut Round,
+        wanted: &Wanted,
+    ) -> Read<()> {
+        let Some(from) = &wanted.moved_from else {
+            return Ok(());
+        };
+        let there = turn.applied(from)?;
+        if there.is_some_and(|row| row.kind == wanted.kind) {
+            round.allow_removal(from);
+            round.queue.push(from.clone());
+        }
+        Ok(())
+    }
+
+    /// Turns the differences into operations and fetches.
+    pub(super) fn execute<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        mut round: Round,
+    ) -> Read<()> {
+        let mut ways = self.assign(turn, &mut round)?;
+        for (path, want) in std::mem::take(&mut round.wants) {
+            match want.wanted {
+                Some(wanted) => {
+                    let way = ways.remove(&path);
+                    self.build(turn, &mut round, path, want.row, wanted, way)?;
+                }
+                None => self.take_away(turn, &mut round, path, want.row)?,
+            }
+        }
+        round.removes.reverse();
+        round.ops.append(&mut round.removes);
+        if !round.ops.is_empty() {
+            turn.actions.push(Action::Apply(round.ops));
+        }
+        Ok(())
+    }
+}

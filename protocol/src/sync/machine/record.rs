@@ -1,0 +1,215 @@
+//! What was found is written down: entries with all that their writer has seen, and the conflicts that this settles.
+
+use super::Machine;
+use super::ledger::Draft;
+use super::turn::Turn;
+use crate::limits::SYNC_ROUND_MAX_PATHS;
+use crate::path::RelPath;
+use crate::sync::applied::{Applied, Role};
+use crate::sync::conflict::{View, copy_prefix};
+use crate::sync::entry::{Entry, Kind};
+use crate::sync::event::Found;
+use crate::sync::index::{Index, Read};
+use crate::sync::merge::version_of;
+use crate::sync::version::VersionVector;
+
+impl Machine {
+    /// Writes an entry for what was found, and the row for it.
+    pub(super) fn write_found<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        found: &Found,
+        kind: Kind,
+        row: Option<Applied>,
+        moved_from: Option<RelPath>,
+    ) -> Read<()> {
+        let (mode, mtime_ns) = self.attributes_of(found, &kind, row.as_ref());
+        let parent = row
+            .as_ref()
+            .and_then(|row| row.kind.content())
+            .filter(|parent| kind.content() != Some(*parent));
+        let base = self.seen_at(turn, path, row.as_ref())?;
+        let draft = Draft {
+            path: path.clone(),
+            kind: kind.clone(),
+            mode,
+            mtime_ns,
+            parent,
+            moved_from,
+            base,
+        };
+        let version = self.write(turn, draft)?;
+        turn.set_applied(
+            path,
+            Some(Applied {
+                kind,
+                mode,
+                mtime_ns,
+                stamp: found.stamp,
+                version,
+                role: Role::Main,
+            }),
+        );
+        if let Some(Role::Copy { of }) = row.as_ref().map(|row| &row.role) {
+            let row = row.clone();
+            self.settle_copy(
+                turn,
+                &of.clone(),
+                row.map(|row| row.version).unwrap_or_default(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What whoever changes a path of the disk has seen. When the path was in conflict and its copies are on the disk, they
+    /// were seen too: they become files of their own, and the new entry dominates all siblings.
+    pub(super) fn seen_at<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        path: &RelPath,
+        row: Option<&Applied>,
+    ) -> Read<VersionVector> {
+        let set = turn.entries(path)?;
+        let mut seen = version_of(set.iter().filter(|entry| !entry.is_live()));
+        match row {
+            Some(row) if matches!(row.role, Role::Copy { .. }) => {}
+            Some(row) => {
+                seen = row.version.clone();
+                if set.iter().filter(|entry| entry.is_live()).count() > 1 {
+                    for (at, copy) in copies_of(turn, path)? {
+                        seen.join(&copy.version);
+                        self.keep_copy(turn, &at, copy)?;
+                    }
+                }
+            }
+            None => {}
+        }
+        Ok(seen)
+    }
+
+    /// Makes a conflict copy a file of its own.
+    fn keep_copy<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        at: &RelPath,
+        copy: Applied,
+    ) -> Read<()> {
+        let base = version_of(&turn.entries(at)?);
+        let draft = Draft {
+            path: at.clone(),
+            kind: copy.kind.clone(),
+            mode: copy.mode,
+            mtime_ns: copy.mtime_ns,
+            parent: None,
+            moved_from: None,
+            base,
+        };
+        let version = self.write(turn, draft)?;
+        let row = Applied {
+            version,
+            role: Role::Main,
+            ..copy
+        };
+        turn.set_applied(at, Some(row));
+        Ok(())
+    }
+
+    /// A person dealt with a copy: what wins at its path is said again, with that loser taken into account.
+    pub(super) fn settle_copy<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        of: &RelPath,
+        loser: VersionVector,
+    ) -> Read<()> {
+        let set = turn.entries(of)?;
+        let view = View::new(&set, self.config.policy);
+        let unsettled = |entry: &Entry| entry.is_live() && loser.contains(entry.dot());
+        let Some(winner) = view.sides.first().filter(|_| set.iter().any(unsettled)) else {
+            return Ok(());
+        };
+        let mut base = winner.version.clone();
+        base.join(&view.deleted);
+        base.join(&loser);
+        let entry = winner.entry.clone();
+        let version = self.write(
+            turn,
+            Draft {
+                path: of.clone(),
+                kind: entry.kind.clone(),
+                mode: entry.mode,
+                mtime_ns: entry.mtime_ns,
+                parent: None,
+                moved_from: None,
+                base,
+            },
+        )?;
+        if let Some(row) = turn.applied(of)?
+            && row.kind == entry.kind
+        {
+            turn.set_applied(of, Some(Applied { version, ..row }));
+        }
+        Ok(())
+    }
+
+    /// Mode and time as an entry keeps them: what the disk cannot show stays as it was asked for.
+    pub(super) fn attributes_of(
+        &self,
+        found: &Found,
+        kind: &Kind,
+        row: Option<&Applied>,
+    ) -> (u32, i64) {
+        let bits = self.config.features.mode_bits;
+        let shown = found.stamp.mode & bits;
+        let mode = match row {
+            _ if matches!(kind, Kind::Symlink { .. }) => 0,
+            Some(row) if row.stamp.mode & bits == shown && same_sort(&row.kind, kind) => row.mode,
+            _ if bits == 0 && *kind == Kind::Folder => 0o755,
+            _ if bits == 0 => 0o644,
+            _ => shown & 0o777,
+        };
+        let mtime_ns = match row {
+            _ if !matches!(kind, Kind::File { .. }) => 0,
+            Some(row) if row.kind == *kind && row.stamp.mtime_ns == found.stamp.mtime_ns => {
+                row.mtime_ns
+            }
+            _ => found.stamp.mtime_ns,
+        };
+        (mode, mtime_ns)
+    }
+}
+
+/// The copies of a path in conflict that are on the disk.
+pub(super) fn copies_of<I: Index>(
+    turn: &Turn<'_, I>,
+    path: &RelPath,
+) -> Read<Vec<(RelPath, Applied)>> {
+    let prefix = copy_prefix(path);
+    let mut after = prefix.clone();
+    let mut copies = Vec::new();
+    loop {
+        let page = turn.index.applied_children(
+            path.parent().as_ref(),
+            Some(&after),
+            SYNC_ROUND_MAX_PATHS,
+        )?;
+        for (at, _) in page.iter() {
+            if !at.name().starts_with(&prefix) {
+                return Ok(copies);
+            }
+            let row = turn.applied(at)?;
+            let is_copy = |row: &Applied| matches!(&row.role, Role::Copy { of } if of == path);
+            if let Some(row) = row.filter(is_copy) {
+                copies.push((at.clone(), row));
+            }
+        }
+        match page.into_iter().next_back() {
+            Some((last, _)) => after = last.name().to_owned(),
+            None => return Ok(copies),
+        }
+    }
+}
+
+fn same_sort(a: &Kind, b: &Kind) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}

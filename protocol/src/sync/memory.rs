@@ -1,0 +1,184 @@
+//! An index in memory: for the browser, for simulations and for tests.
+
+use super::applied::Applied;
+use super::batch::{Batch, Meta};
+use super::entry::{Entry, Kind};
+use super::index::{Index, Read, Span};
+use super::version::{AuthorId, Knowledge};
+use crate::id::ContentHash;
+use crate::path::RelPath;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// All rows of one fileset in memory. Cloning it is taking a backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryIndex {
+    entries: BTreeMap<RelPath, Vec<Entry>>,
+    by_dot: BTreeMap<(AuthorId, u64), RelPath>,
+    applied: BTreeMap<RelPath, Applied>,
+    by_content: BTreeSet<(ContentHash, RelPath)>,
+    by_inode: BTreeSet<(u64, RelPath)>,
+    knowledge: Knowledge,
+    meta: Option<Meta>,
+}
+
+impl MemoryIndex {
+    /// An index without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a batch visible.
+    pub fn write(&mut self, batch: &Batch) {
+        for set in &batch.entries {
+            for old in self.entries.remove(&set.path).unwrap_or_default() {
+                self.by_dot.remove(&(old.author, old.dot().seq));
+            }
+            for entry in &set.maximal {
+                self.by_dot
+                    .insert((entry.author, entry.dot().seq), set.path.clone());
+            }
+            if !set.maximal.is_empty() {
+                self.entries.insert(set.path.clone(), set.maximal.clone());
+            }
+        }
+        for change in &batch.applied {
+            if let Some(old) = self.applied.remove(&change.path) {
+                if let Kind::File { content, .. } = old.kind {
+                    self.by_content.remove(&(content, change.path.clone()));
+                }
+                self.by_inode
+                    .remove(&(old.stamp.inode, change.path.clone()));
+            }
+            if let Some(row) = &change.row {
+                if let Kind::File { content, .. } = row.kind {
+                    self.by_content.insert((content, change.path.clone()));
+                }
+                if row.stamp.inode != 0 {
+                    self.by_inode.insert((row.stamp.inode, change.path.clone()));
+                }
+                self.applied.insert(change.path.clone(), row.clone());
+            }
+        }
+        self.knowledge.extend(batch.knowledge.iter().copied());
+        if let Some(meta) = &batch.meta {
+            self.meta = Some(meta.clone());
+        }
+    }
+
+    /// All sets of maximal entries, by path.
+    pub fn all_entries(&self) -> &BTreeMap<RelPath, Vec<Entry>> {
+        &self.entries
+    }
+
+    /// All that is materialised, by path.
+    pub fn all_applied(&self) -> &BTreeMap<RelPath, Applied> {
+        &self.applied
+    }
+}
+
+impl Index for MemoryIndex {
+    fn entries(&self, path: &RelPath) -> Read<Vec<Entry>> {
+        Ok(self.entries.get(path).cloned().unwrap_or_default())
+    }
+
+    fn entries_in(&self, span: Span<'_>, limit: usize) -> Read<Vec<Entry>> {
+        Ok(within(&self.entries, span)
+            .take(limit)
+            .flat_map(|(_, set)| set.iter().cloned())
+            .collect())
+    }
+
+    fn authored(&self, author: AuthorId, after_seq: u64, limit: usize) -> Read<Vec<Entry>> {
+        let dots = (
+            Bound::Excluded((author, after_seq)),
+            Bound::Included((author, u64::MAX)),
+        );
+        Ok(self
+            .by_dot
+            .range(dots)
+            .take(limit)
+            .filter_map(|((author, seq), path)| {
+                let is = |entry: &&Entry| entry.author == *author && entry.dot().seq == *seq;
+                self.entries.get(path)?.iter().find(is).cloned()
+            })
+            .collect())
+    }
+
+    fn heads(&self) -> Read<Vec<(AuthorId, u64)>> {
+        let heads: BTreeMap<_, _> = self.by_dot.keys().copied().collect();
+        Ok(heads.into_iter().collect())
+    }
+
+    fn applied(&self, path: &RelPath) -> Read<Option<Applied>> {
+        Ok(self.applied.get(path).cloned())
+    }
+
+    fn applied_in(&self, span: Span<'_>, limit: usize) -> Read<Vec<(RelPath, Applied)>> {
+        Ok(within(&self.applied, span)
+            .take(limit)
+            .map(|(path, row)| (path.clone(), row.clone()))
+            .collect())
+    }
+
+    fn applied_children(
+        &self,
+        folder: Option<&RelPath>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Read<Vec<(RelPath, Applied)>> {
+        let depth = folder.map_or(0, |path| path.components().count()) + 1;
+        let span = Span {
+            below: folder,
+            after: None,
+        };
+        Ok(within(&self.applied, span)
+            .filter(|(path, _)| path.components().count() == depth)
+            .filter(|(path, _)| after.is_none_or(|after| path.name() > after))
+            .take(limit)
+            .map(|(path, row)| (path.clone(), row.clone()))
+            .collect())
+    }
+
+    fn applied_content(&self, content: &ContentHash, limit: usize) -> Read<Vec<RelPath>> {
+        Ok(paths_of(&self.by_content, *content, limit))
+    }
+
+    fn applied_inode(&self, inode: u64, limit: usize) -> Read<Vec<RelPath>> {
+        Ok(paths_of(&self.by_inode, inode, limit))
+    }
+
+    fn applied_count(&self) -> Read<u64> {
+        Ok(self.applied.len() as u64)
+    }
+
+    fn knowledge(&self) -> Read<Knowledge> {
+        Ok(self.knowledge.clone())
+    }
+
+    fn meta(&self) -> Read<Option<Meta>> {
+        Ok(self.meta.clone())
+    }
+}
+
+fn within<'a, T>(
+    rows: &'a BTreeMap<RelPath, T>,
+    span: Span<'a>,
+) -> impl Iterator<Item = (&'a RelPath, &'a T)> {
+    let start = [span.below, span.after].into_iter().flatten().max();
+    let from = start.map_or(Bound::Unbounded, Bound::Excluded);
+    rows.range::<RelPath, _>((from, Bound::Unbounded))
+        .take_while(move |(path, _)| span.below.is_none_or(|below| path.is_below(below)))
+}
+
+fn paths_of<K: Ord + Copy>(rows: &BTreeSet<(K, RelPath)>, key: K, limit: usize) -> Vec<RelPath> {
+    // No path sorts before this one: NUL is in no name, and the text is the shortest there is.
+    let Ok(first) = RelPath::new("\u{1}") else {
+        return Vec::new();
+    };
+    rows.range((key, first)..)
+        .take_while(|(other, _)| *other == key)
+        .take(limit)
+        .map(|(_, path)| path.clone())
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! Join: the union of two sets of entries of one path, minus what is dominated.
+
+use super::entry::Entry;
+use super::version::VersionVector;
+
+/// What became of an entry that came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The set has it now.
+    Taken,
+    /// The set had it, or knows something newer.
+    Known,
+}
+
+/// Takes an entry into the set of maximal entries of its path, which stays sorted by dots.
+///
+/// Join is commutative, associative and idempotent, so that the order of arrival does not matter.
+pub fn join(set: &mut Vec<Entry>, entry: Entry) -> Joined {
+    if set.iter().any(|known| known.covers(&entry)) {
+        return Joined::Known;
+    }
+    set.retain(|known| !entry.covers(known));
+    let dot = entry.dot();
+    let at = set.partition_point(|known| known.dot() < dot);
+    set.insert(at, entry);
+    Joined::Taken
+}
+
+/// What somebody who has seen all of these has taken into account.
+pub fn version_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> VersionVector {
+    let mut version = VersionVector::new();
+    for entry in entries {
+        version.join(&entry.version);
+    }
+    version
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sync::testing::{author, history};
+    use proptest::prelude::*;
+
+    fn joined(parts: &[&[Entry]]) -> Vec<Entry> {
+        let mut set = Vec::new();
+        for entry in parts.iter().flat_map(|part| part.iter()) {
+            join(&mut set, entry.clone());
+        }
+        set
+    }
+
+    proptest! {
+        #[test]
+        fn join_is_commutative_associative_and_idempotent(
+            steps in prop::collection::vec((0..4u8, any::<u16>()), 1..24), cut in any::<(u16, u16)>(),
+        ) {
+            let all = history(&steps);
+            let a = &all[..cut.0 as usize % (all.len() + 1)];
+            let b = &all[cut.1 as usize % (all.len() + 1)..];
+            let c = &all[all.len() / 3..];
+            prop_assert_eq!(joined(&[a, b]), joined(&[b, a]));
+            let (ab, bc) = (joined(&[a, b]), joined(&[b, c]));
+            prop_assert_eq!(joined(&[&ab, c]), joined(&[a, &bc]));
+            prop_assert_eq!(joined(&[&ab, &ab]), ab.clone());
+            for x in &ab {
+                for y in &ab {
+                    prop_assert!(x == y || !x.covers(y), "no entry of the set dominates another");
+                }
+            }
+        }
+
+        #[test]
+        fn covering_a_dot_is_covering_its_whole_version(steps in prop::collection::vec((0..4u8, any::<u16>()), 1..24)) {
+            let all = history(&steps);
+            for x in &all {
+                for y in &all {
+                    prop_assert_eq!(x.covers(y), x.version.covers(&y.version));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clipped_vector_covers_less() {
+        let mut version = VersionVector::from_pairs([(author(1), 5), (author(2), 3)]);
+        version.clip(author(1), 2);
+        assert_eq!(version.pairs(), [(author(1), 2), (author(2), 3)]);
+        version.clip(author(1), 0);
+        assert_eq!(version.pairs(), [(author(2), 3)]);
+    }
+}

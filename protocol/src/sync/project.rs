@@ -1,0 +1,174 @@
+//! Projection: what the maximal entries of a path ask a replica to show, and where.
+
+use super::applied::{Applied, Role};
+use super::conflict::{Policy, View, copy_path};
+use super::entry::{Entry, Kind, Removal};
+use super::index::{Index, Read, Span};
+use super::version::{Dot, VersionVector};
+use crate::path::RelPath;
+
+/// Hash digits in a copy's name, and when that name is taken by another file.
+const COPY_DIGITS: [usize; 2] = [6, 32];
+/// Permission bits of a folder that nobody asked for.
+const IMPLIED_MODE: u32 = 0o755;
+
+/// What should be at one path of the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// File, folder or symbolic link.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time, nanoseconds since 1970 UTC.
+    pub mtime_ns: i64,
+    /// What a replica that shows it has seen.
+    pub version: VersionVector,
+    /// Why it is there.
+    pub role: Role,
+    /// Who wrote it; none for implied folders.
+    pub dot: Option<Dot>,
+    /// Where the content was before.
+    pub moved_from: Option<RelPath>,
+}
+
+/// What a path of the fileset asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Projection {
+    /// At the path itself.
+    pub main: Option<Wanted>,
+    /// Why nothing is at the path itself, if something was.
+    pub removal: Option<Removal>,
+    /// Losers of a conflict, each at its own path.
+    pub copies: Vec<(RelPath, Wanted)>,
+}
+
+/// Projects one path of the fileset.
+///
+/// A path with something live below it is a folder, whatever its own entries say; a file that wants that name is shown as a copy.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn project(index: &impl Index, path: &RelPath, policy: Policy) -> Read<Projection> {
+    let set = index.entries(path)?;
+    project_set(index, path, &set, policy)
+}
+
+/// [`project`] with the maximal entries of the path at hand.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn project_set(
+    index: &impl Index,
+    path: &RelPath,
+    set: &[Entry],
+    policy: Policy,
+) -> Read<Projection> {
+    let view = View::new(set, policy);
+    let mut sides = view.sides.iter();
+    let folder = view
+        .sides
+        .first()
+        .is_some_and(|side| side.entry.kind == Kind::Folder);
+    let mut projection = Projection {
+        removal: view.removal,
+        ..Projection::default()
+    };
+    if !folder && live_below(index, path)? {
+        projection.main = Some(implied(view.deleted.clone()));
+    } else if let Some(side) = sides.next() {
+        let mut version = side.version.clone();
+        version.join(&view.deleted);
+        projection.main = Some(wanted(&side.entry, version, Role::Main));
+    }
+    for side in sides {
+        let role = Role::Copy { of: path.clone() };
+        if let Some(at) = place_copy(index, &side.entry)? {
+            projection
+                .copies
+                .push((at, wanted(&side.entry, side.version.clone(), role)));
+        }
+    }
+    Ok(projection)
+}
+
+/// Whether anything below a path is there.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn live_below(index: &impl Index, path: &RelPath) -> Read<bool> {
+    let mut after: Option<RelPath> = None;
+    loop {
+        let page = index.entries_in(
+            Span {
+                below: Some(path),
+                after: after.as_ref(),
+            },
+            64,
+        )?;
+        if page.iter().any(Entry::is_live) {
+            return Ok(true);
+        }
+        match page.into_iter().next_back() {
+            Some(last) => after = Some(last.path),
+            None => return Ok(false),
+        }
+    }
+}
+
+impl Wanted {
+    /// The row once it is materialised and the disk has said what it is.
+    pub fn row(&self, stamp: super::applied::Stamp) -> Applied {
+        Applied {
+            kind: self.kind.clone(),
+            mode: self.mode,
+            mtime_ns: self.mtime_ns,
+            stamp,
+            version: self.version.clone(),
+            role: self.role.clone(),
+        }
+    }
+}
+
+fn wanted(entry: &Entry, version: VersionVector, role: Role) -> Wanted {
+    Wanted {
+        kind: entry.kind.clone(),
+        mode: entry.mode,
+        mtime_ns: entry.mtime_ns,
+        version,
+        role,
+        dot: Some(entry.dot()),
+        moved_from: entry.moved_from.clone(),
+    }
+}
+
+fn implied(version: VersionVector) -> Wanted {
+    Wanted {
+        kind: Kind::Folder,
+        mode: IMPLIED_MODE,
+        mtime_ns: 0,
+        version,
+        role: Role::Implied,
+        dot: None,
+        moved_from: None,
+    }
+}
+
+/// Where a loser is shown; nowhere when an entry at its copy's name has the same content already.
+fn place_copy(index: &impl Index, loser: &Entry) -> Read<Option<RelPath>> {
+    for digits in COPY_DIGITS {
+        let Some(at) = copy_path(loser, digits) else {
+            return Ok(None);
+        };
+        let there = index.entries(&at)?;
+        if there
+            .iter()
+            .any(|entry| entry.kind.same_content(&loser.kind))
+        {
+            return Ok(None);
+        }
+        if !there.iter().any(Entry::is_live) && !live_below(index, &at)? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,475 @@
+//! Canonical bytes of entries, rows and knowledge: for messages and for the store. One value has one form.
+//!
+//! A list of entries begins with the table of its authors, sorted; paths are prefix-coded against the one before, and so are
+//! the paths that content moved from.
+
+use super::applied::{Applied, Role, Stamp};
+use super::batch::{Incarnation, Meta};
+use super::entry::{Entry, Kind, Removal};
+use super::version::{AuthorId, Knowledge, Seen, VersionVector};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::id::{ContentHash, DeviceId};
+use crate::limits::{PATH_MAX_BYTES, SYNC_AUTHORS_MAX, SYNC_PAGE_MAX_ENTRIES};
+use crate::path::RelPath;
+use std::collections::BTreeSet;
+
+/// Starts of a program in a [`Meta`] row.
+const INCARNATIONS_MAX: usize = 1024;
+const HAS_PARENT: u8 = 0x10;
+const HAS_SOURCE: u8 = 0x20;
+
+/// The bytes of the entries of one path, for the store.
+pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
+    let mut w = Writer::new();
+    write_entries(&mut w, entries);
+    w.finish()
+}
+
+/// Reads what [`encode_entries`] wrote.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let entries = read_entries(&mut r)?;
+    r.finish()?;
+    Ok(entries)
+}
+
+/// The bytes of a row of `applied`, for the store.
+pub fn encode_applied(row: &Applied) -> Vec<u8> {
+    let mut w = Writer::new();
+    let authors: BTreeSet<_> = row.version.pairs().iter().map(|pair| pair.0).collect();
+    let authors: Vec<_> = authors.into_iter().collect();
+    write_authors(&mut w, &authors);
+    w.u8(kind_code(&row.kind));
+    write_kind(&mut w, &row.kind);
+    w.uint(u64::from(row.mode));
+    w.int(row.mtime_ns);
+    let stamp = &row.stamp;
+    w.uint(stamp.size_bytes);
+    w.int(stamp.mtime_ns.wrapping_sub(row.mtime_ns));
+    w.int(stamp.ctime_ns.wrapping_sub(row.mtime_ns));
+    w.uint(stamp.inode);
+    w.uint(u64::from(stamp.mode));
+    write_version(&mut w, &row.version, &authors);
+    match &row.role {
+        Role::Main => w.u8(0),
+        Role::Implied => w.u8(1),
+        Role::Copy { of } => {
+            w.u8(2);
+            w.bytes(of.as_str().as_bytes());
+        }
+    }
+    w.finish()
+}
+
+/// Reads what [`encode_applied`] wrote.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_applied(bytes: &[u8]) -> Result<Applied, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let authors = read_authors(&mut r)?;
+    let code = r.u8()?;
+    let kind = read_kind(&mut r, code)?;
+    let mode = read_mode(&mut r)?;
+    let mtime_ns = r.int()?;
+    let stamp = Stamp {
+        size_bytes: r.uint()?,
+        mtime_ns: mtime_ns.wrapping_add(r.int()?),
+        ctime_ns: mtime_ns.wrapping_add(r.int()?),
+        inode: r.uint()?,
+        mode: u32::try_from(r.uint()?).map_err(|_| DecodeError::Invalid("a mode is no mode"))?,
+    };
+    let version = read_version(&mut r, &authors)?;
+    let role = match r.u8()? {
+        0 => Role::Main,
+        1 => Role::Implied,
+        2 => Role::Copy {
+            of: read_path(r.text("path", PATH_MAX_BYTES)?)?,
+        },
+        _ => return Err(DecodeError::Newer),
+    };
+    r.finish()?;
+    if matches!(kind, Kind::Tombstone(_)) || version.pairs().len() != authors.len() {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(Applied {
+        kind,
+        mode,
+        mtime_ns,
+        stamp,
+        version,
+        role,
+    })
+}
+
+/// The bytes of the machine's own row, for the store.
+pub fn encode_meta(meta: &Meta) -> Vec<u8> {
+    let mut w = Writer::new();
+    write_author(&mut w, meta.author);
+    w.uint(meta.last_seq);
+    w.uint(meta.confirmed_seq);
+    w.uint(meta.incarnations.len() as u64);
+    for start in &meta.incarnations {
+        w.uint(start.first_seq);
+        w.raw(&start.nonce.to_le_bytes());
+    }
+    w.finish()
+}
+
+/// Reads what [`encode_meta`] wrote.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_meta(bytes: &[u8]) -> Result<Meta, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let author = read_author(&mut r)?;
+    let (last_seq, confirmed_seq) = (r.uint()?, r.uint()?);
+    let mut incarnations = Vec::new();
+    for _ in 0..r.count("starts of the program", INCARNATIONS_MAX)? {
+        incarnations.push(Incarnation {
+            first_seq: r.uint()?,
+            nonce: u64::from_le_bytes(r.array()?),
+        });
+    }
+    r.finish()?;
+    Ok(Meta {
+        author,
+        last_seq,
+        incarnations,
+        confirmed_seq,
+    })
+}
+
+/// Writes what a replica has seen.
+pub(super) fn write_knowledge(w: &mut Writer, knowledge: &Knowledge) {
+    w.uint(knowledge.len() as u64);
+    for (author, seen) in knowledge {
+        write_author(w, *author);
+        w.uint(seen.seq);
+        w.raw(&seen.incarnation.to_le_bytes());
+    }
+}
+
+/// Reads what a replica has seen.
+pub(super) fn read_knowledge(r: &mut Reader<'_>) -> Result<Knowledge, DecodeError> {
+    let mut knowledge = Knowledge::new();
+    for _ in 0..r.count("number of authors", SYNC_AUTHORS_MAX)? {
+        let author = read_author(r)?;
+        let seen = Seen {
+            seq: r.uint()?,
+            incarnation: u64::from_le_bytes(r.array()?),
+        };
+        let last = knowledge.last_key_value().map(|(last, _)| *last);
+        if last.is_some_and(|last| last >= author) {
+            return Err(DecodeError::NotCanonical);
+        }
+        knowledge.insert(author, seen);
+    }
+    Ok(knowledge)
+}
+
+/// Writes entries, of any paths and in any order.
+pub(super) fn write_entries(w: &mut Writer, entries: &[Entry]) {
+    let authors: BTreeSet<_> = entries
+        .iter()
+        .flat_map(|entry| entry.version.pairs().iter().map(|pair| pair.0))
+        .collect();
+    let authors: Vec<_> = authors.into_iter().collect();
+    write_authors(w, &authors);
+    w.uint(entries.len() as u64);
+    let mut before = Before::default();
+    for entry in entries {
+        let flags = kind_code(&entry.kind)
+            | if entry.parent.is_some() {
+                HAS_PARENT
+            } else {
+                0
+            }
+            | if entry.moved_from.is_some() {
+                HAS_SOURCE
+            } else {
+                0
+            };
+        w.u8(flags);
+        write_prefixed(w, &mut before.path, entry.path.as_str());
+        write_kind(w, &entry.kind);
+        w.uint(u64::from(entry.mode));
+        w.int(entry.mtime_ns.wrapping_sub(before.mtime_ns));
+        before.mtime_ns = entry.mtime_ns;
+        if let Some(parent) = &entry.parent {
+            w.raw(parent.as_bytes());
+        }
+        if let Some(from) = &entry.moved_from {
+            write_prefixed(w, &mut before.source, from.as_str());
+        }
+        w.uint(place(&authors, entry.author));
+        write_version(w, &entry.version, &authors);
+    }
+}
+
+/// Reads entries.
+pub(super) fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Entry>, DecodeError> {
+    let authors = read_authors(r)?;
+    let count = r.count("number of entries", SYNC_PAGE_MAX_ENTRIES)?;
+    // An entry takes eight bytes or more.
+    let mut entries = Vec::with_capacity(count.min(r.left() / 8));
+    let mut before = Before::default();
+    let mut used = BTreeSet::new();
+    for _ in 0..count {
+        let entry = read_entry(r, &authors, &mut before)?;
+        used.extend(entry.version.pairs().iter().map(|pair| pair.0));
+        entries.push(entry);
+    }
+    if used.len() != authors.len() {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(entries)
+}
+
+/// What the entry before had, against which the next is coded.
+#[derive(Default)]
+struct Before {
+    path: String,
+    source: String,
+    mtime_ns: i64,
+}
+
+fn read_entry(
+    r: &mut Reader<'_>,
+    authors: &[AuthorId],
+    before: &mut Before,
+) -> Result<Entry, DecodeError> {
+    let flags = r.u8()?;
+    let path = read_prefixed(r, &mut before.path)?;
+    let kind = read_kind(r, flags & !(HAS_PARENT | HAS_SOURCE))?;
+    let mode = read_mode(r)?;
+    let mtime_ns = before.mtime_ns.wrapping_add(r.int()?);
+    before.mtime_ns = mtime_ns;
+    let parent = match flags & HAS_PARENT {
+        0 => None,
+        _ => Some(ContentHash(r.array()?)),
+    };
+    let moved_from = match flags & HAS_SOURCE {
+        0 => None,
+        _ => Some(read_prefixed(r, &mut before.source)?),
+    };
+    let author = author_at(r, authors)?;
+    let version = read_version(r, authors)?;
+    if version.of(author) == 0 {
+        return Err(DecodeError::Invalid(
+            "an entry does not count its own author",
+        ));
+    }
+    Ok(Entry {
+        path,
+        kind,
+        mode,
+        mtime_ns,
+        parent,
+        moved_from,
+        version,
+        author,
+    })
+}
+
+fn kind_code(kind: &Kind) -> u8 {
+    match kind {
+        Kind::File { .. } => 0,
+        Kind::Folder => 1,
+        Kind::Symlink { .. } => 2,
+        Kind::Tombstone(Removal::Deleted) => 3,
+        Kind::Tombstone(Removal::Moved) => 4,
+        Kind::Tombstone(Removal::Confirmed) => 5,
+    }
+}
+
+fn write_kind(w: &mut Writer, kind: &Kind) {
+    match kind {
+        Kind::File {
+            content,
+            size_bytes,
+        } => {
+            w.raw(content.as_bytes());
+            w.uint(*size_bytes);
+        }
+        Kind::Symlink { target } => w.bytes(target.as_bytes()),
+        Kind::Folder | Kind::Tombstone(_) => {}
+    }
+}
+
+fn read_kind(r: &mut Reader<'_>, code: u8) -> Result<Kind, DecodeError> {
+    Ok(match code {
+        0 => Kind::File {
+            content: ContentHash(r.array()?),
+            size_bytes: r.uint()?,
+        },
+        1 => Kind::Folder,
+        2 => Kind::Symlink {
+            target: r.text("symlink target", PATH_MAX_BYTES)?.to_owned(),
+        },
+        3 => Kind::Tombstone(Removal::Deleted),
+        4 => Kind::Tombstone(Removal::Moved),
+        5 => Kind::Tombstone(Removal::Confirmed),
+        _ => return Err(DecodeError::Newer),
+    })
+}
+
+fn read_mode(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    u32::try_from(r.uint()?)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or(DecodeError::Invalid("a mode is no mode"))
+}
+
+fn write_version(w: &mut Writer, version: &VersionVector, authors: &[AuthorId]) {
+    w.uint(version.pairs().len() as u64);
+    for (author, seq) in version.pairs() {
+        w.uint(place(authors, *author));
+        w.uint(*seq);
+    }
+}
+
+fn read_version(r: &mut Reader<'_>, authors: &[AuthorId]) -> Result<VersionVector, DecodeError> {
+    let mut pairs: Vec<(AuthorId, u64)> = Vec::new();
+    for _ in 0..r.count("length of a version", authors.len())? {
+        let author = author_at(r, authors)?;
+        let seq = r.uint()?;
+        if seq == 0 || pairs.last().is_some_and(|last| last.0 >= author) {
+            return Err(DecodeError::NotCanonical);
+        }
+        pairs.push((author, seq));
+    }
+    Ok(VersionVector::from_pairs(pairs))
+}
+
+fn write_authors(w: &mut Writer, authors: &[AuthorId]) {
+    w.uint(authors.len() as u64);
+    for author in authors {
+        write_author(w, *author);
+    }
+}
+
+fn read_authors(r: &mut Reader<'_>) -> Result<Vec<AuthorId>, DecodeError> {
+    let mut authors: Vec<AuthorId> = Vec::new();
+    for _ in 0..r.count("number of authors", SYNC_AUTHORS_MAX)? {
+        let author = read_author(r)?;
+        if authors.last().is_some_and(|last| *last >= author) {
+            return Err(DecodeError::NotCanonical);
+        }
+        authors.push(author);
+    }
+    Ok(authors)
+}
+
+fn write_author(w: &mut Writer, author: AuthorId) {
+    w.raw(author.device.as_bytes());
+    w.uint(u64::from(author.epoch));
+}
+
+fn read_author(r: &mut Reader<'_>) -> Result<AuthorId, DecodeError> {
+    Ok(AuthorId {
+        device: DeviceId(r.array()?),
+        epoch: u32::try_from(r.uint()?)
+            .map_err(|_| DecodeError::Invalid("an epoch is too high"))?,
+    })
+}
+
+fn place(authors: &[AuthorId], author: AuthorId) -> u64 {
+    authors.partition_point(|other| *other < author) as u64
+}
+
+fn author_at(r: &mut Reader<'_>, authors: &[AuthorId]) -> Result<AuthorId, DecodeError> {
+    let place = r.count("place of an author", authors.len())?;
+    authors.get(place).copied().ok_or(DecodeError::Invalid(
+        "an author is not in the table of authors",
+    ))
+}
+
+fn write_prefixed(w: &mut Writer, before: &mut String, text: &str) {
+    let shared = shared_prefix(before, text);
+    w.uint(shared as u64);
+    w.bytes(text.as_bytes().get(shared..).unwrap_or_default());
+    before.clear();
+    before.push_str(text);
+}
+
+fn read_prefixed(r: &mut Reader<'_>, before: &mut String) -> Result<RelPath, DecodeError> {
+    let shared = r.count("shared prefix", before.len())?;
+    let rest = r.text("path", PATH_MAX_BYTES)?;
+    let head = before.get(..shared).ok_or(DecodeError::NotCanonical)?;
+    let text = format!("{head}{rest}");
+    if shared_prefix(before, &text) != shared {
+        return Err(DecodeError::NotCanonical);
+    }
+    let path = read_path(&text)?;
+    *before = text;
+    Ok(path)
+}
+
+fn read_path(text: &str) -> Result<RelPath, DecodeError> {
+    RelPath::new(text).map_err(|_| DecodeError::Invalid("a path leaves the tree or is too long"))
+}
+
+/// Bytes at the start that both have, cut back to a character's boundary of the first.
+fn shared_prefix(a: &str, b: &str) -> usize {
+    let mut shared = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    while !a.is_char_boundary(shared) || !b.is_char_boundary(shared) {
+        shared -= 1;
+    }
+    shared
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sync::testing::{author, file, path};
+    use proptest::prelude::*;
+
+    #[test]
+    fn rows_go_round() {
+        let entry = file("p", 1, b"x", 5);
+        for role in [Role::Main, Role::Implied, Role::Copy { of: path("a/b") }] {
+            let row = Applied {
+                kind: entry.kind.clone(),
+                mode: 0o600,
+                mtime_ns: 77,
+                stamp: Stamp {
+                    size_bytes: 1,
+                    mtime_ns: i64::MIN,
+                    ctime_ns: i64::MAX,
+                    inode: u64::MAX,
+                    mode: u32::MAX,
+                },
+                version: entry.version.clone(),
+                role,
+            };
+            assert_eq!(decode_applied(&encode_applied(&row)), Ok(row));
+        }
+        let meta = Meta {
+            author: author(3),
+            last_seq: 9,
+            incarnations: vec![Incarnation {
+                first_seq: 1,
+                nonce: u64::MAX,
+            }],
+            confirmed_seq: 2,
+        };
+        assert_eq!(decode_meta(&encode_meta(&meta)), Ok(meta));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_that_decode_have_one_encoding(bytes: Vec<u8>) {
+            if let Ok(row) = decode_applied(&bytes) {
+                prop_assert_eq!(encode_applied(&row), &bytes[..]);
+            }
+            if let Ok(meta) = decode_meta(&bytes) {
+                prop_assert_eq!(encode_meta(&meta), bytes);
+            }
+        }
+    }
+}
