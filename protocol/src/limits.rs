@@ -41,6 +41,8 @@ pub const SYNC_PAGE_TARGET_BYTES: usize = 128 * 1024;
 pub const SYNC_PAGES_UNACKNOWLEDGED: usize = 4;
 /// Authors (devices times epochs) of one fileset, and of one version vector.
 pub const SYNC_AUTHORS_MAX: usize = 1024;
+/// Siblings that one path may have; a peer that brings more is refused.
+pub const SYNC_SIBLINGS_MAX: usize = 64;
 /// Records of a group's log. Each is checked against all before it, so their number bounds that work too.
 pub const GROUP_MAX_RECORDS: usize = 512;
 /// Devices of a group.

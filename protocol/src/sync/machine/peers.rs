@@ -10,6 +10,7 @@ use super::turn::Turn;
 use crate::id::DeviceId;
 use crate::limits::{
     SYNC_AUTHORS_MAX, SYNC_PAGE_MAX_ENTRIES, SYNC_PAGE_TARGET_BYTES, SYNC_PAGES_UNACKNOWLEDGED,
+    SYNC_SIBLINGS_MAX,
 };
 use crate::sync::action::{Action, Report};
 use crate::sync::entry::{Entry, Kind};
@@ -207,6 +208,15 @@ impl Machine {
         let dot = entry.dot();
         if !self.peers.accepts(dot) {
             turn.report(Report::Quarantined(dot));
+            return Ok(());
+        }
+        let siblings = turn.entries(&entry.path)?;
+        if siblings.iter().filter(|known| !entry.covers(known)).count() >= SYNC_SIBLINGS_MAX {
+            self.refuse(
+                turn,
+                from,
+                "it brought more versions of one path than there may be",
+            );
             return Ok(());
         }
         if self.take_in(turn, entry)? == Joined::Known {

@@ -113,7 +113,7 @@ impl Machine {
         else {
             return Ok(Way::Wait);
         };
-        if size_bytes == 0 {
+        if size_bytes == 0 && content == ContentHash::of(b"") {
             return Ok(Way::From(Source::Empty));
         }
         if self.work.staged.remove(&content) {
