@@ -181,7 +181,6 @@ impl From<ConfigError> for Failure {
 
 impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
-        const AGAIN: &str = "run the same command again: it goes on where it stopped";
         match &error {
             GetError::BadLink(why) => Self::usage(
                 format!("this link cannot be used: {}", escape(why)),
@@ -204,40 +203,79 @@ impl From<GetError> for Failure {
                 ),
                 "ask whoever gave you the link for a new one",
             ),
-            GetError::DiskFull {
-                path,
-                needed_bytes,
-                free_bytes,
-            } => Self::new(
-                ErrorCode::DiskFull,
-                disk_full(path, *needed_bytes, *free_bytes),
-                format!("make room, then {AGAIN}"),
-            ),
-            GetError::TargetExists { path } => Self::new(
-                ErrorCode::TargetExists,
+            GetError::Changed { address } => Self::new(
+                ErrorCode::Verification,
                 format!(
-                    "{} is there already and has other content; it was left alone",
-                    shown(path)
+                    "files were changed or moved at {} after they were shared: this link does not stand for them any more",
+                    escape(address)
                 ),
-                "move it away, or name another folder with -o",
+                "ask whoever gave you the link to share them again",
             ),
-            GetError::InUse { path } => Self::new(
-                ErrorCode::TargetExists,
+            GetError::TorrentName { path } => Self::new(
+                ErrorCode::Usage,
                 format!(
-                    "another `shoal get` fetches the same link into {}",
-                    shown(path)
+                    "BitTorrent here takes no names with a backslash, as in \"{}\"",
+                    escape(path)
                 ),
-                "wait for it, or name another folder with -o",
+                "leave --via out, or use --via iroh,http",
             ),
-            GetError::Permission { path, why } => Self::new(
-                ErrorCode::Permission,
-                format!("{} may not be written: {}", shown(path), escape(why)),
-                "name a folder that is yours with -o",
-            ),
-            GetError::Io { path, source } => not_written(path, source),
             GetError::Cancelled => Self::interrupted("not all of it is there yet", AGAIN),
-            _ => Self::new(ErrorCode::Internal, error.to_string(), AGAIN),
+            _ => here(&error),
         }
+    }
+}
+
+const AGAIN: &str = "run the same command again: it goes on where it stopped";
+
+/// What this machine had against a `get`.
+fn here(error: &GetError) -> Failure {
+    match error {
+        GetError::OneName {
+            path,
+            first,
+            second,
+        } => Failure::new(
+            ErrorCode::TargetExists,
+            format!(
+                "{} cannot hold both \"{}\" and \"{}\": its file system takes them for one name",
+                shown(path),
+                escape(first),
+                escape(second)
+            ),
+            "name a folder on another file system with -o",
+        ),
+        GetError::DiskFull {
+            path,
+            needed_bytes,
+            free_bytes,
+        } => Failure::new(
+            ErrorCode::DiskFull,
+            disk_full(path, *needed_bytes, *free_bytes),
+            format!("make room, then {AGAIN}"),
+        ),
+        GetError::TargetExists { path } => Failure::new(
+            ErrorCode::TargetExists,
+            format!(
+                "{} is there already and has other content; it was left alone",
+                shown(path)
+            ),
+            "move it away, or name another folder with -o",
+        ),
+        GetError::InUse { path } => Failure::new(
+            ErrorCode::TargetExists,
+            format!(
+                "another `shoal get` fetches the same link into {}",
+                shown(path)
+            ),
+            "wait for it, or name another folder with -o",
+        ),
+        GetError::Permission { path, why } => Failure::new(
+            ErrorCode::Permission,
+            format!("{} may not be written: {}", shown(path), escape(why)),
+            "name a folder that is yours with -o",
+        ),
+        GetError::Io { path, source } => not_written(path, source),
+        _ => Failure::new(ErrorCode::Internal, error.to_string(), AGAIN),
     }
 }
 

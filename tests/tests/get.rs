@@ -76,6 +76,26 @@ fn names_that_only_shoal_keeps() {
         home.get(&share.url, &into, via).unwrap().success().unwrap();
         assert_same_tree(tree.path(), &into.join(tree.name()), Attributes::All);
     }
+    let into = home.beside().join("torrent");
+    let outcome = home.get(&share.url, &into, &["--via", "torrent"]).unwrap();
+    assert!(outcome.stdout.contains("backslash"), "{outcome:#?}");
+    outcome.refused(2);
+}
+
+/// `--fsync` waits for the disk, and gives the same.
+#[test]
+fn on_the_disk_before_it_has_its_name() {
+    let mut random = Random::from_env("on_the_disk_before_it_has_its_name");
+    let home = Home::new().unwrap();
+    let tree = rich_tree(home.beside(), &mut random);
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(30)).unwrap();
+    let into = home.beside().join("got");
+    home.get(&share.url, &into, &["--fsync"])
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_same_tree(tree.path(), &into.join(tree.name()), Attributes::All);
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub async fn fetch_files(
                 want.bytes,
                 ChunkRanges::all(),
                 &mut buffer,
-                |at, bytes| sink.write(index, at, bytes),
+                |at, bytes, _| sink.write(index, at, bytes),
             )?;
             sink.done(index).map_err(DecodeError::Sink)?;
         }
@@ -112,7 +112,7 @@ pub async fn fetch_range(
             want.bytes,
             ranges,
             &mut Vec::new(),
-            |at, bytes| sink.write(0, at, bytes),
+            |at, bytes, _| sink.write(0, at, bytes),
         )?;
         sink.done(0).map_err(DecodeError::Sink)
     })

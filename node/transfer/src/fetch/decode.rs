@@ -5,6 +5,7 @@
 //! buffer for every hash pair, knows `GetMany` only on QUIC streams, and hands out 16 KiB at a time:
 //! here bytes are verified on a thread of their own, in the buffer from which they are written.
 
+use super::imprint::{Imprint, Imprinter};
 use bao_tree::iter::{BaoChunk, ResponseIter};
 use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges};
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
@@ -15,7 +16,7 @@ use std::io::Read;
 const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
 const CHUNK_BYTES: u64 = 1024;
 /// Verified bytes that are written at once.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
 /// Ranges begin and end at multiples of this, or at the end of the file.
 pub(crate) const GROUP_BYTES: u64 = BLOCK.bytes() as u64;
 
@@ -33,7 +34,7 @@ pub(crate) enum DecodeError<E> {
     Sink(E),
 }
 
-/// Reads one blob's part of an answer; `sink` gets verified bytes with their offset, in order.
+/// Reads one blob's part of an answer; `sink` gets verified bytes with their offset and their imprint, in order.
 ///
 /// `ranges` must be those of the request, from [`chunks`] or all of them, and `size` what the manifest says.
 pub(crate) fn decode<E>(
@@ -42,11 +43,12 @@ pub(crate) fn decode<E>(
     size: u64,
     ranges: ChunkRanges,
     buffer: &mut Vec<u8>,
-    mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    mut sink: impl FnMut(u64, &[u8], Imprint) -> Result<(), E>,
 ) -> Result<(), DecodeError<E>> {
     let mut verified = Verified {
         buffer,
         start: 0,
+        imprinter: Imprinter::default(),
         sink: &mut sink,
     };
     verified.buffer.clear();
@@ -60,10 +62,11 @@ pub(crate) fn decode<E>(
 struct Verified<'a, S> {
     buffer: &'a mut Vec<u8>,
     start: u64,
+    imprinter: Imprinter,
     sink: &'a mut S,
 }
 
-impl<E, S: FnMut(u64, &[u8]) -> Result<(), E>> Verified<'_, S> {
+impl<E, S: FnMut(u64, &[u8], Imprint) -> Result<(), E>> Verified<'_, S> {
     fn read_blob(
         &mut self,
         answer: &mut impl Read,
@@ -125,7 +128,10 @@ impl<E, S: FnMut(u64, &[u8]) -> Result<(), E>> Verified<'_, S> {
         self.buffer.resize(from + len, 0);
         let group = self.buffer.get_mut(from..).unwrap_or_default();
         let sound = match read(answer, group) {
-            Ok(()) if leaf(chunk, group, is_root) == *wanted => return Ok(()),
+            Ok(()) if leaf(at, group, is_root) == *wanted => {
+                self.imprinter.part(wanted);
+                return Ok(());
+            }
             Ok(()) => Err(DecodeError::Wrong),
             Err(error) => Err(error),
         };
@@ -135,7 +141,8 @@ impl<E, S: FnMut(u64, &[u8]) -> Result<(), E>> Verified<'_, S> {
 
     fn flush(&mut self) -> Result<(), DecodeError<E>> {
         if !self.buffer.is_empty() {
-            (self.sink)(self.start, self.buffer).map_err(DecodeError::Sink)?;
+            let imprint = self.imprinter.finish();
+            (self.sink)(self.start, self.buffer, imprint).map_err(DecodeError::Sink)?;
             self.start += self.buffer.len() as u64;
             self.buffer.clear();
         }
@@ -167,12 +174,13 @@ fn parent(left: &[u8; 32], right: &[u8; 32], is_root: bool) -> [u8; 32] {
     }
 }
 
-fn leaf(start: ChunkNum, bytes: &[u8], is_root: bool) -> [u8; 32] {
+/// The value of a group in the BLAKE3 tree of its blob; `is_root` where it is all of it.
+pub(crate) fn leaf(start: u64, bytes: &[u8], is_root: bool) -> [u8; 32] {
     if is_root {
         return *blake3::hash(bytes).as_bytes();
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.set_input_offset(start.0 * CHUNK_BYTES);
+    hasher.set_input_offset(start);
     hasher.update(bytes);
     hasher.finalize_non_root()
 }
@@ -209,7 +217,7 @@ mod tests {
             size,
             ranges,
             &mut Vec::new(),
-            |at, bytes| {
+            |at, bytes, _| {
                 parts.push((at, bytes.to_vec()));
                 Ok::<_, ()>(())
             },

@@ -144,7 +144,7 @@ async fn fetch(
         true => (by_swarm, folder),
         false => (folder, by_swarm),
     };
-    let staging = enter(request, &folder, &found, taker).await?;
+    let staging = enter(request, &folder, &found, taker, (progress, cancel)).await?;
     let (engine, jobs) = Engine::new(request, staging, link, dialer, progress.clone());
     let fetched = engine.run(request, found, jobs, cancel).await?;
     let into = request.into.clone();
@@ -179,18 +179,27 @@ async fn enter(
     folder: &str,
     found: &Found,
     taker: TakerToken,
+    (progress, cancel): (&Arc<dyn Progress>, &CancellationToken),
 ) -> Result<Staging, GetError> {
+    let (progress, cancel) = (progress.clone(), cancel.clone());
     let (into, folder) = (request.into.clone(), folder.to_owned());
     let (layout, layout_id) = (found.layout.clone(), found.layout_id);
     blocking(&request.into, move || {
-        Enter {
+        let entered = Enter {
             into: &into,
             folder: &folder,
             layout,
             layout_id,
             taker,
+            cancel: &cancel,
+            rechecking: &|| progress.event(Event::Phase(Phase::Rechecking)),
         }
-        .enter()
+        .enter();
+        if matches!(entered, Err(GetError::OneName { .. })) {
+            // Nothing will ever come of it there.
+            discard(&into, &folder)?;
+        }
+        entered
     })
     .await
 }

@@ -37,11 +37,41 @@ pub enum GetError {
         /// Everything that was tried.
         tried: Vec<Tried>,
     },
-    /// Every source sent something else than what was signed.
+    /// A source sent something else than what was signed.
     #[error(
         "what was sent is not what the link promises ({0}); nothing of it was kept: ask for a new link"
     )]
     Verification(String),
+    /// The files are not what the link was made for any more, where they are shared.
+    #[error(
+        "files were changed or moved at {address} after they were shared, so that this link does not stand for them \
+         any more; ask whoever gave it to you to share them again"
+    )]
+    Changed {
+        /// Who said so; escape before showing.
+        address: String,
+    },
+    /// The torrent way alone was asked for, and cannot do it.
+    #[error(
+        "BitTorrent here takes no names with a backslash, as in {path:?}; leave --via out, or use --via iroh,http"
+    )]
+    TorrentName {
+        /// One of the names; escape before showing.
+        path: String,
+    },
+    /// Two names of the tree are one name for the target's file system.
+    #[error(
+        "{path:?} cannot hold both {first:?} and {second:?}: its file system takes them for one name; \
+         choose a folder on another file system with -o"
+    )]
+    OneName {
+        /// The folder that was to get the tree.
+        path: PathBuf,
+        /// A path of the tree.
+        first: String,
+        /// Another.
+        second: String,
+    },
     /// Disk or quota is full. What is there stays for the next run.
     #[error(
         "the disk is full in {path:?}: {needed_bytes} more bytes are needed and {free_bytes} are free; \

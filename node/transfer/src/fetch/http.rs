@@ -6,10 +6,12 @@ use super::pipe::BATCH_BYTES;
 use super::source::SourceError;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RANGE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -23,8 +25,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const TAKER_HEADER: &str = "Shoal-Taker";
 const REFUSAL_HEADER: &str = "Shoal-Refusal";
-const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// A link at one origin.
 #[derive(Debug, Clone)]
@@ -35,15 +35,6 @@ pub(crate) struct Web {
     link: LinkId,
     taker: TakerToken,
     answer_timeout: Duration,
-}
-
-/// Something that may not be known yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Now<T> {
-    /// Here it is.
-    Here(T),
-    /// Hashing goes on: ask again after this.
-    Later(Duration),
 }
 
 /// A body that streams in.
@@ -88,14 +79,10 @@ impl Web {
     }
 
     /// Signed content record.
-    pub(crate) async fn record(&self) -> Result<Now<Vec<u8>>, SourceError> {
-        let response = self.send(self.client.get(self.url("/record"))).await?;
-        if response.status() == StatusCode::ACCEPTED {
-            return Ok(Now::Later(retry_after(response.headers())));
-        }
+    pub(crate) async fn record(&self) -> Result<Vec<u8>, SourceError> {
         let limit = shoal_protocol::limits::RECORD_MAX_BYTES;
-        let bytes = read_whole(response, limit, self.answer_timeout).await?;
-        Ok(Now::Here(bytes))
+        self.whole(self.client.get(self.url("/record")), limit)
+            .await
     }
 
     /// Manifest of at most `limit` bytes.
@@ -237,13 +224,30 @@ async fn read_whole(
 
 /// Addresses are shown beside the reason, and need not be in it again.
 fn broken(error: reqwest::Error) -> SourceError {
-    SourceError::broken(error.without_url())
+    let garbled = is_garbled(&error);
+    match SourceError::broken(error.without_url()) {
+        SourceError::Broken(why) if garbled => SourceError::Garbled(why),
+        other => other,
+    }
+}
+
+/// Whether bytes arrived that are no HTTP, in contrast to none. hyper says so of the frames of a body.
+fn is_garbled(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An answer that is what was asked for. A node that was just started again has to hash first.
 fn content(response: Response) -> Result<Response, SourceError> {
     match response.status() {
-        StatusCode::ACCEPTED => Err(SourceError::Broken("it is still hashing".into())),
+        StatusCode::ACCEPTED => Err(SourceError::Counting),
         _ => Ok(response),
     }
 }
@@ -274,16 +278,6 @@ fn refusal(headers: &HeaderMap) -> Option<Refusal> {
         "password" => Some(Refusal::Password),
         _ => None,
     }
-}
-
-fn retry_after(headers: &HeaderMap) -> Duration {
-    let seconds = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    // Hashing is often over within the second that the header cannot express.
-    seconds
-        .map_or(RETRY_MIN, Duration::from_secs)
-        .clamp(RETRY_MIN, RETRY_MAX)
 }
 
 fn escaped_path(path: &str) -> String {

@@ -1,7 +1,7 @@
 //! One lane of a source: takes pieces of work, asks for them, and writes what arrives.
 
 use super::Way;
-use super::decode::{DecodeError, chunks, decode};
+use super::decode::{DecodeError, WRITE_BYTES, chunks, decode};
 use super::engine::Engine;
 use super::error::GetError;
 use super::http::Web;
@@ -182,7 +182,8 @@ impl Asked {
         way: Way,
     ) -> Result<(), DecodeError<GetError>> {
         let staging = &engine.staging;
-        let (mut buffer, mut whole, mut noted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut buffer = Vec::with_capacity(WRITE_BYTES);
+        let (mut whole, mut noted) = (Vec::new(), Vec::new());
         for part in self.0 {
             let Some(_) = part.range else {
                 whole.clear();
@@ -192,7 +193,7 @@ impl Asked {
                     part.size,
                     part.ranges(),
                     &mut buffer,
-                    |_, bytes| {
+                    |_, bytes, _| {
                         whole.extend_from_slice(bytes);
                         Ok(())
                     },
@@ -215,8 +216,8 @@ impl Asked {
                 part.size,
                 part.ranges(),
                 &mut buffer,
-                |at, bytes| {
-                    let added = staging.put(part.file, at, bytes, way)?;
+                |at, bytes, imprint| {
+                    let added = staging.put(part.file, at, bytes, imprint, way)?;
                     engine.added(part.file, added);
                     Ok(())
                 },
@@ -257,7 +258,7 @@ pub(crate) async fn read_blob(
             size,
             ChunkRanges::all(),
             &mut Vec::new(),
-            |_, bytes| {
+            |_, bytes, _| {
                 blob.extend_from_slice(bytes);
                 Ok::<_, GetError>(())
             },

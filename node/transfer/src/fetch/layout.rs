@@ -147,9 +147,22 @@ impl Layout {
         Ok(map)
     }
 
+    /// The files of a run that begins at an index: those that there are of them.
+    pub(crate) fn run(&self, (first, count): (u32, u32)) -> std::ops::Range<u32> {
+        let files = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        first.min(files)..first.saturating_add(count).min(files)
+    }
+
     /// A file by its index.
     pub(crate) fn spec(&self, file: u32) -> Option<&FileSpec> {
         self.files.get(file as usize)
+    }
+
+    /// A name that librqbit refuses, because it would be a path on Windows.
+    pub(crate) fn with_backslash(&self) -> Option<&str> {
+        let files = self.files.iter().map(|file| file.path.as_str());
+        let links = self.symlinks.iter().map(|link| link.path.as_str());
+        files.chain(links).find(|path| path.contains('\\'))
     }
 
     fn empty(name: &str, shape: Shape) -> Self {

@@ -2,7 +2,7 @@
 //! first, or the metainfo of a torrent where nobody of ours does.
 
 use super::error::GetError;
-use super::http::{Now, Web, is_loopback};
+use super::http::{Web, is_loopback};
 use super::iroh::{Dialer, IrohAddress};
 use super::lane::read_blob;
 use super::layout::Layout;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const POLL_MIN: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_millis(250);
+const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// What a link contains, and where it can be had.
 pub(crate) struct Found {
@@ -84,7 +84,7 @@ impl Finder<'_> {
 
     async fn capability(&self, web: &Web) -> Result<Capability, GetError> {
         let failed = |error| self.failed(vec![(Way::Http, web.origin.clone(), error)], None);
-        let bytes = web.capability().await.map_err(failed)?;
+        let bytes = self.patiently(|| web.capability()).await.map_err(failed)?;
         Capability::verify(&bytes)
             .map_err(|error| GetError::Verification(format!("its capability: {error}")))
     }
@@ -145,20 +145,31 @@ impl Finder<'_> {
         Err(tried)
     }
 
-    async fn by_web(&self, capability: &Capability, web: &Web) -> Result<Described, SourceError> {
+    /// Asks again for as long as the other side hashes; a node that was started anew may do so at any moment.
+    async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, SourceError>
+    where
+        F: Future<Output = Result<T, SourceError>>,
+    {
         let mut wait = POLL_MIN;
-        let record = loop {
-            match web.record().await? {
-                Now::Here(bytes) => break verified_record(&bytes, capability)?,
-                Now::Later(at_most) => {
+        loop {
+            match ask().await {
+                Err(SourceError::Counting) => {
                     self.progress.event(Event::Phase(Phase::WaitingForHashing));
-                    tokio::time::sleep(wait.min(at_most)).await;
+                    tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(POLL_MAX);
                 }
+                told => return told,
             }
-        };
+        }
+    }
+
+    async fn by_web(&self, capability: &Capability, web: &Web) -> Result<Described, SourceError> {
+        let record = self.patiently(|| web.record()).await?;
+        let record = verified_record(&record, capability)?;
         self.progress.event(Event::Phase(Phase::Metadata));
-        let manifest = read_manifest(&record, &web.manifest(manifest_limit(&record)?).await?)?;
+        let limit = manifest_limit(&record)?;
+        let manifest = self.patiently(|| web.manifest(limit)).await?;
+        let manifest = read_manifest(&record, &manifest)?;
         let channel = self
             .request
             .ways
@@ -176,24 +187,19 @@ impl Finder<'_> {
         capability: &Capability,
         address: &IrohAddress,
     ) -> Result<Described, SourceError> {
-        let mut wait = POLL_MIN;
-        let (channel, record) = loop {
+        let greet = || async {
             let (channel, welcome) = self
                 .dialer
                 .connect(address, capability.link_id(), self.taker)
                 .await?;
             match welcome {
-                Welcome::Ready { record, .. } => {
-                    break (channel, verified_record(&record, capability)?);
-                }
-                Welcome::Refused(refusal) => return Err(SourceError::Refused(refusal)),
-                Welcome::Counting { .. } => {
-                    self.progress.event(Event::Phase(Phase::WaitingForHashing));
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(POLL_MAX);
-                }
+                Welcome::Ready { record, .. } => Ok((channel, record)),
+                Welcome::Refused(refusal) => Err(SourceError::Refused(refusal)),
+                Welcome::Counting { .. } => Err(SourceError::Counting),
             }
         };
+        let (channel, record) = self.patiently(greet).await?;
+        let record = verified_record(&record, capability)?;
         self.progress.event(Event::Phase(Phase::Metadata));
         manifest_limit(&record)?;
         let channel = Channel::Iroh(channel);

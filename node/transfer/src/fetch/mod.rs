@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod finish;
 mod http;
+mod imprint;
 pub(crate) mod iroh;
 pub(crate) mod lane;
 mod layout;
@@ -25,6 +26,7 @@ mod staging;
 mod suspects;
 mod target;
 mod torrent;
+mod twins;
 mod watch;
 
 pub use error::{GetError, Tried};
@@ -98,7 +100,7 @@ pub enum Discovery {
 pub enum Durability {
     /// Everything: a power cut leaves all of it or none under its name.
     Synced,
-    /// Written to the page cache, as most programs leave it.
+    /// Nothing: the system writes it within the next half minute, as it does for cp, rsync and browsers.
     Written,
 }
 
@@ -191,7 +193,7 @@ impl Default for Options {
             stall_timeout: Duration::from_secs(60),
             torrent_delay: Duration::from_secs(2),
             discovery: Discovery::LinkOnly,
-            durability: Durability::Synced,
+            durability: Durability::Written,
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum Phase {
     Metadata,
     /// The sharing machine still hashes; nothing can be fetched yet.
     WaitingForHashing,
+    /// It reads again what an earlier run fetched: the machine was restarted since, or the disk mounted anew.
+    Rechecking,
     /// Bytes arrive.
     Fetching,
     /// Everything is there; times, links and durability are being settled.

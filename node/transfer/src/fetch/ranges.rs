@@ -59,6 +59,18 @@ impl RangeSet {
     }
 }
 
+/// A range without another: what is before it and what is after.
+pub(crate) fn cut(
+    (start, end): (u64, u64),
+    (from, to): (u64, u64),
+) -> impl Iterator<Item = (u64, u64)> {
+    let before = (start, end.min(from));
+    let after = (start.max(to), end);
+    [before, after]
+        .into_iter()
+        .filter(|(start, end)| start < end)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

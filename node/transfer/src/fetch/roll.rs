@@ -51,15 +51,22 @@ impl Roll {
         self.lock().iter().any(|status| status.way != Way::Torrent)
     }
 
-    /// Whether the node that made the link refuses for good, or has the files no more.
+    /// Whether the node that made the link refuses for good, has the files no more, or somebody lies in its place.
     pub(crate) fn is_refused(&self) -> bool {
         self.lock().iter().any(|status| match &status.state {
             Standing::Failed(error @ SourceError::Refused(why)) => {
                 error.is_final() && *why != Refusal::Unknown
             }
-            Standing::Failed(SourceError::Changed) => true,
+            Standing::Failed(SourceError::Changed | SourceError::Lied(_)) => true,
             _ => false,
         })
+    }
+
+    /// Whether somebody would give, once it has hashed.
+    pub(crate) fn is_counting(&self) -> bool {
+        self.lock()
+            .iter()
+            .any(|status| matches!(status.state, Standing::Failed(SourceError::Counting)))
     }
 
     /// What ends it all when every source is of no use any more.
@@ -112,13 +119,21 @@ pub(crate) fn verdict(tried: Vec<(Way, String, SourceError)>) -> GetError {
     if let Some(refusal) = refusal.or_else(|| refusals().next()) {
         return GetError::Refused(refusal);
     }
-    let lie = tried.iter().find_map(|(_, _, error)| match error {
-        SourceError::Lied(why) => Some(why.clone()),
-        SourceError::Changed => Some(error.to_string()),
+    let lie = tried.iter().find_map(|(_, address, error)| match error {
+        SourceError::Lied(why) => Some(format!("{address}: {why}")),
         _ => None,
     });
     if let Some(why) = lie {
         return GetError::Verification(why);
+    }
+    let is_changed = |(_, _, error): &(_, _, SourceError)| matches!(error, SourceError::Changed);
+    if let Some((_, address, _)) = tried.iter().find(|tried| is_changed(tried)) {
+        return GetError::Changed {
+            address: address.clone(),
+        };
+    }
+    if let [(_, _, SourceError::Unfit(path))] = tried.as_slice() {
+        return GetError::TorrentName { path: path.clone() };
     }
     let tried = tried.into_iter().map(|(way, address, error)| Tried {
         way,
@@ -178,11 +193,20 @@ mod tests {
             verdict(vec![at(broken()), at(SourceError::Lied("x".into()))]),
             GetError::Verification(_)
         ));
-        let GetError::Verification(why) = verdict(vec![at(broken()), at(SourceError::Changed)])
+        let GetError::Changed { address } = verdict(vec![at(broken()), at(SourceError::Changed)])
         else {
             panic!("changed files have to be told");
         };
-        assert_eq!(why, "files were changed or moved where they are shared");
+        assert_eq!(address, "a");
+        let unfit = || at(SourceError::Unfit("b\\c".into()));
+        assert!(matches!(
+            verdict(vec![unfit()]),
+            GetError::TorrentName { path } if path == "b\\c"
+        ));
+        assert!(matches!(
+            verdict(vec![unfit(), at(broken())]),
+            GetError::Unreachable { .. }
+        ));
         let GetError::Unreachable { tried } = verdict(vec![at(broken())]) else {
             panic!("it has to be unreachable");
         };

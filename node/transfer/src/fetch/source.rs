@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Pieces that one source works on at once, so that its line is never idle between two.
 const LANES: usize = 3;
+/// Answers without sense after which a source is not asked again.
+const GARBLED_MAX: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,15 @@ pub(crate) enum SourceError {
     /// It serves the link, but not these bytes any more.
     #[error("files were changed or moved where they are shared")]
     Changed,
+    /// It cannot say yet: it hashes, or hashes again after a start.
+    #[error("it is still hashing")]
+    Counting,
+    /// What it sends makes no sense. Once that may be somebody in between.
+    #[error("{0}")]
+    Garbled(String),
+    /// It could not do it with these files, whoever has them.
+    #[error("BitTorrent here takes no names with a backslash, as in {0:?}")]
+    Unfit(String),
     /// It cannot be reached, or broke off.
     #[error("{0}")]
     Broken(String),
@@ -87,8 +98,11 @@ impl SourceError {
     /// Whether trying again cannot help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Refused(Refusal::Resting) | Self::Broken(_) => false,
-            Self::Refused(_) | Self::Lied(_) | Self::Changed | Self::Local => true,
+            Self::Refused(Refusal::Resting)
+            | Self::Broken(_)
+            | Self::Counting
+            | Self::Garbled(_) => false,
+            Self::Refused(_) | Self::Lied(_) | Self::Changed | Self::Unfit(_) | Self::Local => true,
         }
     }
 }
@@ -163,6 +177,7 @@ pub(crate) async fn run(
     let mut ready = channel;
     let mut backoff = BACKOFF_MIN;
     let mut was_changed = false;
+    let mut garbled = 0;
     let stop = engine.stop.clone();
     loop {
         let connected = match ready.take() {
@@ -199,6 +214,16 @@ pub(crate) async fn run(
         if stop.is_cancelled() {
             return;
         }
+        let failed = match failed {
+            SourceError::Garbled(why) => {
+                garbled += 1;
+                match garbled < GARBLED_MAX {
+                    true => SourceError::Garbled(why),
+                    false => SourceError::Lied(why),
+                }
+            }
+            other => other,
+        };
         engine.source_failed(source, &failed);
         if failed.is_final() {
             return;
@@ -225,7 +250,7 @@ async fn connect(engine: &Engine, address: &Address) -> Result<Channel, SourceEr
                 .await?;
             match welcome {
                 Welcome::Ready { .. } => Ok(Channel::Iroh(channel)),
-                Welcome::Counting { .. } => Err(SourceError::Broken("it is still hashing".into())),
+                Welcome::Counting { .. } => Err(SourceError::Counting),
                 Welcome::Refused(refusal) => Err(SourceError::Refused(refusal)),
             }
         }

@@ -71,7 +71,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn beat(&mut self) {
         let bytes = self.engine.staging.marks.done_bytes();
-        if bytes != self.last.0 || self.engine.is_settling() {
+        let waits = self.engine.is_settling() || self.engine.roll.is_counting();
+        if bytes != self.last.0 || waits {
             self.last = (bytes, Instant::now());
             self.engine.report_done();
         }

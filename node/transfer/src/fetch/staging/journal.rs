@@ -3,8 +3,10 @@
 //! A file of frames: length (u16 LE), payload, check (first four bytes of a keyed BLAKE3 of position
 //! and payload). The first frame is the header. Frames are appended after the bytes they speak of
 //! were written, so that they are true after a kill at any moment; what is trusted after a power cut
-//! is what stands before the last checkpoint. The first frame that does not check ends the journal.
+//! is what stands before the last checkpoint, and whatever still has its imprint. The first frame that does
+//! not check ends the journal.
 
+use super::super::imprint::Imprint;
 use super::super::marks::Proof;
 use shoal_protocol::codec::{DecodeError, Reader, Writer};
 use shoal_protocol::id::TakerToken;
@@ -20,8 +22,8 @@ pub(crate) struct Header {
     pub(crate) layout: [u8; 32],
     /// By which the taker counts once, over restarts too.
     pub(crate) taker: TakerToken,
-    /// The machine's run that wrote what is not behind a checkpoint.
-    pub(crate) boot: [u8; 16],
+    /// The run of the machine and of its file system that wrote what is not behind a checkpoint.
+    pub(crate) run: [u8; 16],
 }
 
 /// One line of the journal.
@@ -33,6 +35,8 @@ pub(crate) enum Record {
         start: u64,
         end: u64,
         proof: Proof,
+        /// By which the bytes are known again; none where only all of the file can be.
+        imprint: Option<Imprint>,
     },
     /// Whole small files are there: first index and how many.
     Whole(Vec<(u32, u32)>),
@@ -124,7 +128,7 @@ impl Header {
         w.u8(VERSION);
         w.raw(&self.layout);
         w.raw(self.taker.as_bytes());
-        w.raw(&self.boot);
+        w.raw(&self.run);
         w.finish()
     }
 
@@ -136,7 +140,7 @@ impl Header {
         let header = Self {
             layout: r.array()?,
             taker: TakerToken(r.array()?),
-            boot: r.array()?,
+            run: r.array()?,
         };
         r.finish()?;
         Ok(header)
@@ -169,14 +173,20 @@ impl Record {
                 start,
                 end,
                 proof,
+                imprint,
             } => {
-                w.u8(match proof {
-                    Proof::Content => 1,
-                    Proof::Piece => 2,
+                w.u8(match (proof, imprint) {
+                    (Proof::Content, None) => 1,
+                    (Proof::Piece, None) => 2,
+                    (Proof::Content, Some(_)) => 7,
+                    (Proof::Piece, Some(_)) => 8,
                 });
                 w.uint(u64::from(*file));
                 w.uint(*start);
                 w.uint(end.saturating_sub(*start));
+                if let Some(Imprint(imprint)) = imprint {
+                    w.raw(imprint);
+                }
             }
             Self::Whole(runs) => {
                 w.u8(3);
@@ -204,19 +214,23 @@ impl Record {
         let mut r = Reader::new(payload);
         let index = |r: &mut Reader<'_>| u32::try_from(r.uint()?).map_err(|_| OVERFLOW);
         let record = match r.u8()? {
-            kind @ (1 | 2) => {
+            kind @ (1 | 2 | 7 | 8) => {
                 let (file, start) = (index(&mut r)?, r.uint()?);
                 let end = start.checked_add(r.uint()?).ok_or(OVERFLOW)?;
-                let proof = if kind == 1 {
-                    Proof::Content
-                } else {
-                    Proof::Piece
+                let proof = match kind {
+                    1 | 7 => Proof::Content,
+                    _ => Proof::Piece,
+                };
+                let imprint = match kind {
+                    1 | 2 => None,
+                    _ => Some(Imprint(r.array()?)),
                 };
                 Self::Range {
                     file,
                     start,
                     end,
                     proof,
+                    imprint,
                 }
             }
             3 => {
@@ -246,21 +260,27 @@ mod tests {
         Header {
             layout: [1; 32],
             taker: TakerToken([2; 16]),
-            boot: [3; 16],
+            run: [3; 16],
         }
     }
 
     fn record() -> impl Strategy<Value = Record> {
         let proof = prop_oneof![Just(Proof::Content), Just(Proof::Piece)];
         prop_oneof![
-            (any::<u32>(), any::<u32>(), any::<u32>(), proof).prop_map(
-                |(file, start, len, proof)| Record::Range {
+            (
+                any::<u32>(),
+                any::<u32>(),
+                any::<u32>(),
+                proof,
+                any::<Option<[u8; 16]>>()
+            )
+                .prop_map(|(file, start, len, proof, imprint)| Record::Range {
                     file,
                     start: u64::from(start),
                     end: u64::from(start) + u64::from(len),
-                    proof
-                }
-            ),
+                    proof,
+                    imprint: imprint.map(Imprint),
+                }),
             prop::collection::vec((any::<u32>(), any::<u32>()), 0..20).prop_map(Record::Whole),
             (0u64..400).prop_map(|upto| Record::Checkpoint { upto }),
             any::<u32>().prop_map(|file| Record::Forget { file }),

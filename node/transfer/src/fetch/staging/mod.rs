@@ -8,16 +8,22 @@
 mod files;
 mod journal;
 mod open;
+mod recheck;
+mod run;
+mod runs;
 
 pub(crate) use files::ROOT;
 pub(crate) use open::{Enter, discard, folder_name, known_taker, swarm_folder};
 
 use super::Way;
 use super::error::GetError;
+use super::imprint::Imprint;
 use super::layout::{FileSpec, Layout};
 use super::marks::{Added, Marks, Proof};
+use super::ranges::cut;
 use files::Files;
 use journal::{Record, append_record};
+use runs::Zeros;
 use shoal_jail::{Create, Jail};
 use shoal_protocol::id::{ContentHash, TakerToken};
 use std::collections::HashSet;
@@ -28,9 +34,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is all zeros in these units stays a hole.
-const GROUP_BYTES: usize = 16 * 1024;
-const ZEROS: [u8; GROUP_BYTES] = [0; GROUP_BYTES];
 const STRIPES: usize = 16;
 const COPY_BYTES: usize = 1 << 20;
 /// With more files than this, one `syncfs` is cheaper than syncing each.
@@ -55,6 +58,7 @@ pub(crate) struct Staging {
     files: Files,
     journal: Mutex<Journal>,
     claims: [Mutex<Vec<Claim>>; STRIPES],
+    turns: [Mutex<()>; STRIPES],
     tainted: AtomicBool,
     dirty: Mutex<HashSet<u32>>,
     closed: AtomicBool,
@@ -82,12 +86,14 @@ impl Staging {
         file: u32,
         offset: u64,
         bytes: &[u8],
+        imprint: Imprint,
         way: Way,
     ) -> Result<Added, GetError> {
         let spec = self.spec(file)?;
         let end = offset + bytes.len() as u64;
         let claim = self.claim(file, offset, end);
         let written = self.handle(file, spec).and_then(|handle| {
+            let _turn = self.turn(file);
             self.write_runs(&handle, offset, bytes)
                 .map_err(|error| self.failed(spec, error))
         });
@@ -100,6 +106,7 @@ impl Staging {
             start: offset,
             end,
             proof: Proof::Content,
+            imprint: Some(imprint),
         }])?;
         Ok(added)
     }
@@ -170,6 +177,7 @@ impl Staging {
             start: 0,
             end: target.size,
             proof: Proof::Content,
+            imprint: None,
         }])?;
         Ok(added)
     }
@@ -232,6 +240,7 @@ impl Staging {
         let mut records = Vec::with_capacity(ranges.len());
         let mut done = Vec::with_capacity(ranges.len());
         for (file, start, end) in ranges.iter().copied() {
+            let imprint = self.imprint(file, start, end)?;
             done.push((
                 file,
                 self.marks.add(file, start, end, Proof::Piece, Some(way)),
@@ -241,6 +250,7 @@ impl Staging {
                 start,
                 end,
                 proof: Proof::Piece,
+                imprint: Some(imprint),
             });
         }
         self.append(&records)?;
@@ -270,6 +280,7 @@ impl Staging {
                 start: 0,
                 end: spec.size,
                 proof: Proof::Content,
+                imprint: None,
             }])?;
             self.marks.proven(file);
             return Ok(true);
@@ -277,6 +288,16 @@ impl Staging {
         self.append(&[Record::Forget { file }])?;
         self.marks.forget(file);
         Ok(false)
+    }
+
+    fn imprint(&self, file: u32, start: u64, end: u64) -> Result<Imprint, GetError> {
+        let spec = self.spec(file)?;
+        let handle = self.handle(file, spec)?;
+        let end = end.min(spec.size);
+        Imprint::of(spec.size, (start, end), |at, into| {
+            handle.read_exact_at(into, at)
+        })
+        .map_err(|error| self.failed(spec, error))
     }
 
     fn hash(&self, file: u32) -> Result<ContentHash, GetError> {
@@ -378,16 +399,11 @@ impl Staging {
     }
 
     fn write_runs(&self, handle: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let tainted = self.tainted.load(Ordering::Acquire);
-        for (start, part, zero) in runs(bytes) {
-            let at = offset + start as u64;
-            match (zero, tainted) {
-                (false, _) => handle.write_all_at(part, at)?,
-                (true, true) => files::punch(handle, at, part)?,
-                (true, false) => {}
-            }
-        }
-        Ok(())
+        let zeros = match self.tainted.load(Ordering::Acquire) {
+            true => Zeros::Punched,
+            false => Zeros::LeftOut,
+        };
+        runs::write(handle, offset, bytes, zeros)
     }
 
     fn append(&self, records: &[Record]) -> Result<(), GetError> {
@@ -411,6 +427,16 @@ impl Staging {
     fn stripe(&self, file: u32) -> MutexGuard<'_, Vec<Claim>> {
         let [first, ..] = &self.claims;
         self.claims
+            .get(file as usize % STRIPES)
+            .unwrap_or(first)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The system writes one file for one thread at a time, and lets the others spin meanwhile.
+    fn turn(&self, file: u32) -> MutexGuard<'_, ()> {
+        let [first, ..] = &self.turns;
+        self.turns
             .get(file as usize % STRIPES)
             .unwrap_or(first)
             .lock()
@@ -466,34 +492,6 @@ fn create(stage: &Jail, name: &str) -> Result<File, GetError> {
     stage
         .create_file(name, 0o600, Create::OrOpen)
         .map_err(GetError::jail)
-}
-
-/// A range without another: what is before it and what is after.
-fn cut((start, end): (u64, u64), (from, to): (u64, u64)) -> impl Iterator<Item = (u64, u64)> {
-    let before = (start, end.min(from));
-    let after = (start.max(to), end);
-    [before, after]
-        .into_iter()
-        .filter(|(start, end)| start < end)
-}
-
-/// Splits bytes into runs of groups that are zeros or are not: offset, bytes, whether zeros.
-fn runs(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8], bool)> {
-    let is_zero = |group: &[u8]| ZEROS.get(..group.len()).is_some_and(|zeros| zeros == group);
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        let mut groups = rest.chunks(GROUP_BYTES);
-        let zero = groups.next().is_some_and(is_zero);
-        let more: usize = groups
-            .take_while(|group| is_zero(group) == zero)
-            .map(<[u8]>::len)
-            .sum();
-        let len = rest.len().min(GROUP_BYTES) + more;
-        let run = (at, rest.get(..len)?, zero);
-        at += len;
-        Some(run)
-    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use super::super::error::GetError;
 use super::super::layout::Layout;
 use super::super::marks::{Marks, Proof};
+use super::super::twins;
 use super::files::{Files, ROOT};
 use super::journal::{Header, Record, Replayed, append_header, append_record, replay};
-use super::{Journal, Staging, create};
+use super::recheck::Recheck;
+use super::{Journal, Staging, create, run};
 use rustix::fs::FlockOperation;
 use shoal_jail::{Existing, Jail};
 use shoal_protocol::id::TakerToken;
@@ -16,6 +18,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
 
 const STATE: &str = "state";
 const STATE_NEW: &str = "state.new";
@@ -34,6 +37,10 @@ pub(crate) struct Enter<'a> {
     pub(crate) layout_id: [u8; 32],
     /// The token to use where there is no older one.
     pub(crate) taker: TakerToken,
+    /// Ends the reading of what an earlier run wrote.
+    pub(crate) cancel: &'a CancellationToken,
+    /// Called before what an earlier run wrote is read again.
+    pub(crate) rechecking: &'a dyn Fn(),
 }
 
 /// Name of the staging folder of a link or torrent.
@@ -80,15 +87,15 @@ impl Enter<'_> {
         std::fs::create_dir_all(self.into).map_err(|error| GetError::io(self.into, error))?;
         let into = Jail::open(self.into).map_err(GetError::jail)?;
         let (stage, lock) = locked(&into, self.folder)?;
-        let boot = boot_id();
         let header = Header {
             layout: self.layout_id,
             taker: self.taker,
-            boot,
+            run: run::current(&stage),
         };
         let found = read_journal(&stage)?.filter(|read| read.header.layout == self.layout_id);
         if found.is_none() {
             forget_tree(&stage)?;
+            twins::check(&stage, &into, &self.layout)?;
         }
         let files = Files::prepare(&stage, &self.layout)?;
         let marks = Marks::new(&self.layout);
@@ -98,18 +105,17 @@ impl Enter<'_> {
             None => rewrite(&stage, &header, &marks, &self.layout, tainted)?,
             Some(read) => {
                 taker = read.header.taker;
-                let rebooted = read.header.boot != boot;
-                tainted = rebooted || read.records.contains(&Record::Tainted);
-                // After a power cut only what a checkpoint covers is on the disk for sure.
-                let durable = read.records.get(..read.durable).unwrap_or_default();
-                let trusted = if rebooted { durable } else { &read.records };
-                apply(&marks, trusted, &self.layout);
+                let anew = read.header.run != header.run;
+                tainted = anew || read.records.contains(&Record::Tainted);
+                if anew {
+                    self.recheck(&read, &marks, &files)?;
+                } else {
+                    apply(&marks, &read.records, &self.layout);
+                }
                 let lost = forget_lost(&marks, &files, &self.layout);
-                if lost {
+                if anew || lost {
                     // The new journal calls all of it durable.
                     stage.sync().map_err(GetError::jail)?;
-                }
-                if rebooted || lost {
                     rewrite(
                         &stage,
                         &Header { taker, ..header },
@@ -135,11 +141,25 @@ impl Enter<'_> {
             files,
             journal: Mutex::new(journal),
             claims: Default::default(),
+            turns: Default::default(),
             tainted: AtomicBool::new(tainted),
             dirty: Mutex::new(HashSet::new()),
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         })
+    }
+}
+
+impl Enter<'_> {
+    fn recheck(&self, read: &Replayed, marks: &Marks, files: &Files) -> Result<(), GetError> {
+        let recheck = Recheck {
+            files,
+            layout: &self.layout,
+            marks,
+            cancel: self.cancel,
+            begun: self.rechecking,
+        };
+        recheck.run(read)
     }
 }
 
@@ -207,6 +227,7 @@ fn apply(marks: &Marks, records: &[Record], layout: &Layout) {
                 start,
                 end,
                 proof,
+                imprint: _,
             } => {
                 marks.add(*file, *start, *end, *proof, None);
                 let whole = layout
@@ -217,14 +238,9 @@ fn apply(marks: &Marks, records: &[Record], layout: &Layout) {
                 }
             }
             Record::Whole(runs) => {
-                for (first, count) in runs {
-                    let end = first
-                        .saturating_add(*count)
-                        .min(u32::try_from(layout.files.len()).unwrap_or(u32::MAX));
-                    for file in *first..end {
-                        let size = layout.spec(file).map_or(0, |spec| spec.size);
-                        marks.add(file, 0, size, Proof::Content, None);
-                    }
+                for file in runs.iter().flat_map(|run| layout.run(*run)) {
+                    let size = layout.spec(file).map_or(0, |spec| spec.size);
+                    marks.add(file, 0, size, Proof::Content, None);
                 }
             }
             Record::Forget { file } => marks.forget(*file),
@@ -299,6 +315,7 @@ fn rewrite(
                     start,
                     end,
                     proof,
+                    imprint: None,
                 },
             );
         }
@@ -320,20 +337,4 @@ fn rewrite(
         file,
         at: bytes.len() as u64,
     })
-}
-
-/// The machine's run: page cache that was written in another one may be lost.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    if text.trim().is_empty() {
-        // Unknown: every start counts as a new run, so that only checkpoints are trusted.
-        let mut random = [0; 16];
-        // Without randomness the id stays zero, which is only ever compared.
-        let _ = getrandom::fill(&mut random);
-        return random;
-    }
-    let hash = blake3::hash(text.trim().as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(hash.as_bytes().get(..16).unwrap_or(&[0; 16]));
-    id
 }

@@ -241,6 +241,9 @@ impl Joiner {
     }
 
     async fn take_part(mut self, engine: &Arc<Engine>, source: usize) -> SourceError {
+        if let Some(path) = engine.staging.layout.with_backslash() {
+            return SourceError::Unfit(path.to_owned());
+        }
         let (swarm, info) = match self.swarm.take() {
             Some(known) => known,
             None => match self.prepare(engine).await {
