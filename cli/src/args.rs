@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::command::{
-    completions, config, down, get, log, logs, man, service, share, shares, status, stop, up,
+    completions, config, devices, down, get, log, logs, man, pair, service, share, shares, status,
+    stop, up,
 };
 
 /// Gives out files by link, and takes them.
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Stop(stop::StopArgs),
     Log(log::LogArgs),
     Get(get::FetchArgs),
+    Pair(pair::PairArgs),
+    Devices(devices::DevicesArgs),
     Up(up::UpArgs),
     Down(down::DownArgs),
     Status(status::StatusArgs),

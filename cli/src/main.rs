@@ -11,6 +11,7 @@ mod logfile;
 mod logging;
 mod output;
 mod qr;
+mod question;
 mod screen;
 mod seat;
 mod signals;

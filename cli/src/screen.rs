@@ -131,6 +131,10 @@ impl Screen {
                 return Ok(News::Ended);
             }
             Event::NodeStopping
+            | Event::PairWaiting { .. }
+            | Event::Paired { .. }
+            | Event::PairFailed { .. }
+            | Event::DeviceRemoved { .. }
             | Event::Failed { .. }
             | Event::Opened { .. }
             | Event::Started { .. } => {}

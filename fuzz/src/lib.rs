@@ -7,7 +7,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use shoal_protocol::bencode::{Encoder, Value};
 use shoal_protocol::capability::{Capability, ContentRecord, Password, Rights};
 use shoal_protocol::fileset::Genesis;
-use shoal_protocol::group::{Contact, Group, Record};
+use shoal_protocol::group::{Contact, Group, News, Record};
 use shoal_protocol::hello::{Hello, Welcome};
 use shoal_protocol::id::DeviceId;
 use shoal_protocol::invite::{Invite, InviteSecret, Whereabouts};
@@ -385,6 +385,9 @@ pub fn group(data: &[u8]) {
         Contact::verify(data),
         Genesis::verify(data),
     );
+    if let Ok(news) = News::decode(data) {
+        assert_eq!(news.encode(), data);
+    }
     let sign = |domain: &[u8]| {
         let signature = key().sign(&[domain, data].concat());
         [data, &signature.to_bytes()].concat()

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod group;
 pub mod home;
 mod identity;
 mod mainline;

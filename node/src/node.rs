@@ -5,6 +5,7 @@
 
 use crate::config::{Config, Switch};
 use crate::error::NodeError;
+use crate::group::{GroupService, Members};
 use crate::home::Home;
 use crate::identity::{Identity, fill_random, write_private};
 use crate::network;
@@ -40,6 +41,7 @@ pub struct Overrides {
 /// A running node. Dropping it without [`Node::shutdown`] leaves its tasks to the runtime's end.
 pub struct Node {
     api: Arc<ServiceApi>,
+    group: Arc<GroupService>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     store: Store,
@@ -94,12 +96,15 @@ impl Node {
             network: watcher.look(),
             stopping: stopping.clone(),
         }));
+        let group = GroupService::open(context.clone())?;
         let service = Service::open(context)?;
         let api = Arc::new(ServiceApi {
             service: service.clone(),
+            group: group.clone(),
         });
         let node = Self {
             api,
+            group,
             stopping,
             tasks: TaskTracker::new(),
             store,
@@ -113,6 +118,11 @@ impl Node {
     /// What others ask of this node.
     pub fn api(&self) -> Arc<dyn Api> {
         self.api.clone()
+    }
+
+    /// The group of devices that this one belongs to.
+    pub fn members(&self) -> Members {
+        Members(self.group.clone())
     }
 
     /// Waits until somebody asks the node to stop.
@@ -164,6 +174,7 @@ impl Node {
             service.clone(),
             tracker.clone(),
             self.tasks.clone(),
+            self.group.clone(),
         ));
         if service.context.switches.udp_tracker {
             spawn.spawn(servers::serve_udp_tracker(
@@ -173,11 +184,17 @@ impl Node {
             ));
         }
         if service.context.switches.iroh {
-            spawn.spawn(servers::serve_iroh(bound.iroh, service.clone()));
+            spawn.spawn(servers::serve_iroh(
+                bound.iroh,
+                service.clone(),
+                self.group.clone(),
+            ));
+            spawn.spawn(self.group.clone().run());
         }
         spawn.spawn(servers::serve_local(
             unix,
             self.api.clone(),
+            self.group.clone(),
             token,
             self.stopping.clone(),
         ));

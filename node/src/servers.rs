@@ -1,15 +1,16 @@
 //! The servers of a node, each a task that ends with it.
 
 use crate::error::NodeError;
+use crate::group::{GroupApi, GroupDoors, GroupService};
 use crate::node::make_private_dir;
 use crate::service::{Service, ServiceApi, TakerListener};
 use axum::Router;
 use iroh::endpoint::{RelayMode, presets};
 use iroh::{Endpoint, SecretKey};
 use shoal_api::socket::ShortPath;
-use shoal_protocol::hello::ALPN;
 use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
 use shoal_transfer::fetch::quic::Distance;
+use shoal_transfer::serve::iroh::OtherProtocols;
 use shoal_transfer::serve::port::Directory;
 use shoal_transfer::serve::seed::Seeder;
 use std::io;
@@ -60,8 +61,11 @@ pub(crate) async fn serve_tcp(
     service: Arc<Service>,
     tracker: Arc<Tracker>,
     tasks: TaskTracker,
+    group: Arc<GroupService>,
 ) {
-    let router = shoal_gateway::public_router(service.clone()).merge(tracker_lite::router(tracker));
+    let router = shoal_gateway::public_router(service.clone())
+        .merge(tracker_lite::router(tracker))
+        .merge(crate::group::public_router(group));
     let mut nonce = [0; 32];
     if let Err(error) = crate::identity::fill_random(&mut nonce) {
         tracing::error!(%error, "BitTorrent peers will all see the same peer id");
@@ -158,28 +162,38 @@ pub(crate) async fn serve_udp_tracker(
 }
 
 /// The iroh endpoint with the device's key; no relay and no look-up of others' unless configured.
-pub(crate) async fn serve_iroh(address: SocketAddr, service: Arc<Service>) {
+pub(crate) async fn serve_iroh(
+    address: SocketAddr,
+    service: Arc<Service>,
+    group: Arc<GroupService>,
+) {
     let key = SecretKey::from_bytes(&service.context.identity.key.to_bytes());
-    let endpoint = match bind_iroh(address, key).await {
+    let doors: Arc<dyn OtherProtocols> = Arc::new(GroupDoors(group.clone()));
+    let endpoint = match bind_iroh(address, key, &*doors).await {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(%error, "links are not served over iroh"),
     };
+    group.use_endpoint(endpoint.clone());
     let directory: Arc<dyn Directory> = service.clone();
     tokio::select! {
-        () = shoal_transfer::serve::iroh::accept(endpoint.clone(), directory) => {}
+        () = shoal_transfer::serve::iroh::accept_beside(endpoint.clone(), directory, doors) => {}
         () = service.context.stopping.cancelled() => {}
     }
     endpoint.close().await;
 }
 
-async fn bind_iroh(address: SocketAddr, key: SecretKey) -> Result<Endpoint, NodeError> {
+async fn bind_iroh(
+    address: SocketAddr,
+    key: SecretKey,
+    doors: &dyn OtherProtocols,
+) -> Result<Endpoint, NodeError> {
     let wrong = |error: &dyn std::fmt::Display| NodeError::Iroh(error.to_string());
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key)
         .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()
         .transport_config(shoal_transfer::fetch::quic::transport(Distance::Far))
-        .alpns(vec![ALPN.to_vec()])
+        .alpns(shoal_transfer::serve::iroh::alpns(doors))
         .clear_ip_transports()
         .bind_addr(address)
         .map_err(|error| wrong(&error))?;
@@ -225,10 +239,12 @@ pub(crate) fn bind_socket(path: &Path) -> Result<UnixListener, NodeError> {
 pub(crate) async fn serve_local(
     listener: UnixListener,
     api: Arc<ServiceApi>,
+    group: Arc<GroupService>,
     token: String,
     stopping: CancellationToken,
 ) {
-    let router = shoal_gateway::local_router(api, token);
+    let devices = shoal_gateway::device_routes(Arc::new(GroupApi(group)));
+    let router = shoal_gateway::local_router_with(api, devices, token);
     if let Err(error) = shoal_gateway::serve_unix(listener, router, stopping).await {
         tracing::error!(%error, "the local API does not answer any more: stop the node and start it again");
     }

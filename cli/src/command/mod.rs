@@ -2,11 +2,13 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod get;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod pair;
 pub(crate) mod service;
 pub(crate) mod share;
 pub(crate) mod shares;
@@ -33,6 +35,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Stop(args) => stop::run(args, context).await,
         Command::Log(args) => log::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
+        Command::Pair(args) => pair::run(args, context).await,
+        Command::Devices(args) => devices::run(args, context).await,
         Command::Down(args) => down::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,

@@ -31,6 +31,15 @@ pub(crate) fn show(status: &NodeStatus, output: &Output) -> Result<(), Failure> 
     ))?;
     output.line(&format!("home     {home}"))?;
     output.line(&format!("device   {}", status.device))?;
+    if let Some(group) = &status.group {
+        output.line(&format!(
+            "group    {}: {}, {} connected, {} waiting",
+            escape(&group.name),
+            units::count(group.devices, "device"),
+            group.connected,
+            group.waiting
+        ))?;
+    }
     output.line(&format!(
         "ports    TCP {} (HTTP, BitTorrent), UDP {} (iroh), UDP {} (tracker)",
         status.ports.tcp, status.ports.iroh_udp, status.ports.tracker_udp

@@ -1,5 +1,7 @@
 //! The [`Api`] of a node in another process, over the Unix socket in its home.
 
+mod devices;
+
 use crate::error::{ApiError, ErrorCode};
 use crate::event::Event;
 use crate::request::ShareRequest;

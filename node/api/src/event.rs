@@ -124,6 +124,49 @@ pub enum Event {
         /// Stopped, expired or used up, as a sentence.
         why: String,
     },
+    /// A device brought an invite, here or at another member, and waits for a member to confirm it.
+    PairWaiting {
+        /// Its key, hexadecimal.
+        device: String,
+        /// Its name; escape before showing.
+        name: String,
+        /// Six digits to compare.
+        code: String,
+        /// The invite that it brought, where this device made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+    },
+    /// A device belongs to this one's group from now on; on the device that joins, the one that invited it.
+    Paired {
+        /// Its key, hexadecimal.
+        device: String,
+        /// Its name; escape before showing.
+        name: String,
+        /// The group.
+        group: String,
+        /// The invite that it brought, where this device made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+    },
+    /// A device that waited does not join.
+    PairFailed {
+        /// Its key, hexadecimal.
+        device: String,
+        /// Its name; escape before showing.
+        name: String,
+        /// Why.
+        error: ApiError,
+        /// The invite that it brought, where this device made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+    },
+    /// A device belongs to the group no more; this one, if it was removed or left.
+    DeviceRemoved {
+        /// Its key, hexadecimal.
+        device: String,
+        /// Its name; escape before showing.
+        name: String,
+    },
     /// The node ends on purpose.
     NodeStopping,
 }
@@ -153,7 +196,11 @@ impl Event {
             | Event::Refused { id, .. }
             | Event::Taking { id, .. }
             | Event::Ended { id, .. } => Some(id),
-            Event::NodeStopping => None,
+            Event::PairWaiting { .. }
+            | Event::Paired { .. }
+            | Event::PairFailed { .. }
+            | Event::DeviceRemoved { .. }
+            | Event::NodeStopping => None,
         }
     }
 }

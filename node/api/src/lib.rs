@@ -5,6 +5,7 @@
 //! the routes of [`routes`] carry, so a field's name is a promise.
 
 pub mod client;
+pub mod devices;
 pub mod error;
 pub mod event;
 pub mod request;
@@ -13,6 +14,10 @@ pub mod socket;
 pub mod view;
 
 pub use client::Client;
+pub use devices::{
+    Answer, AnswerRequest, DeviceApi, DeviceState, DeviceView, GroupStatus, InviteRequest,
+    InviteView, JoinRequest, JoinStage, JoinView, RemoveRequest, RemovedView, RenameRequest,
+};
 pub use error::{ApiError, EXIT_CODES, EXIT_OK, ErrorCode};
 pub use event::{Event, Phase};
 pub use request::{Publicity, ShareRequest};

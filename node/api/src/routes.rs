@@ -10,6 +10,18 @@ pub const SHARES: &str = "/v1/shares";
 pub const SHARE_PREFIX: &str = "/v1/shares/";
 /// GET, optionally `?id=<id>`: [`crate::Event`]s as lines of JSON until the node ends; empty lines mean nothing.
 pub const EVENTS: &str = "/v1/events";
+/// GET: a list of [`crate::DeviceView`].
+pub const DEVICES: &str = "/v1/devices";
+/// POST of a [`crate::RenameRequest`]: a [`crate::DeviceView`].
+pub const RENAME: &str = "/v1/devices/rename";
+/// POST of a [`crate::RemoveRequest`]: a [`crate::RemovedView`].
+pub const REMOVE: &str = "/v1/devices/remove";
+/// POST of a [`crate::AnswerRequest`]: a [`crate::DeviceView`].
+pub const ANSWER: &str = "/v1/devices/answer";
+/// POST of an [`crate::InviteRequest`]: 201 and a [`crate::InviteView`]. DELETE `/v1/invites/<id>`.
+pub const INVITES: &str = "/v1/invites";
+/// POST of a [`crate::JoinRequest`]: a [`crate::JoinView`].
+pub const JOIN: &str = "/v1/join";
 /// POST: 202, and the node ends.
 pub const SHUTDOWN: &str = "/v1/shutdown";
 

@@ -213,6 +213,9 @@ pub struct NodeStatus {
     pub bytes_sent: u64,
     /// What the router was asked for.
     pub mappings: Vec<Mapping>,
+    /// The group of devices that this one belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<crate::GroupStatus>,
 }
 
 /// Ports of a node.

@@ -11,6 +11,7 @@ mod buffer;
 mod connection;
 mod content;
 mod delivery;
+mod devices;
 mod list;
 mod local;
 mod naming;
@@ -25,8 +26,9 @@ pub use connection::{
     HEAD_MAX_BYTES, HEAD_TIMEOUT, HEADERS_MAX, SHUTDOWN_GRACE, STALL_TIMEOUT, serve_connection,
     serve_unix,
 };
+pub use devices::device_routes;
 pub use list::PAGE_ROWS;
-pub use local::local_router;
+pub use local::{local_router, local_router_with};
 pub use public::{TAKER_HEADER, public_router};
 
 /// Bytes of a `User-Agent` that are kept.

@@ -26,6 +26,11 @@ type Node = State<Arc<dyn Api>>;
 
 /// The local API of a node. `token` is the text of the home's token file.
 pub fn local_router(api: Arc<dyn Api>, token: String) -> Router {
+    local_router_with(api, Router::new(), token)
+}
+
+/// The same with more routes behind the same guard.
+pub fn local_router_with(api: Arc<dyn Api>, more: Router, token: String) -> Router {
     let guard: Arc<str> = token.trim().into();
     Router::new()
         .route(routes::STATUS, get(status))
@@ -34,11 +39,12 @@ pub fn local_router(api: Arc<dyn Api>, token: String) -> Router {
         .route("/v1/shares/{id}/log", get(share_log))
         .route(routes::EVENTS, get(events))
         .route(routes::SHUTDOWN, post(shutdown))
+        .with_state(api)
+        .merge(more)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(guard, only_the_owner))
-        .with_state(api)
 }
 
 async fn only_the_owner(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
@@ -160,14 +166,14 @@ fn line(event: &Event) -> Option<String> {
     Some(line)
 }
 
-fn answer<T: Serialize>(status: StatusCode, result: Result<T, ApiError>) -> Response {
+pub(crate) fn answer<T: Serialize>(status: StatusCode, result: Result<T, ApiError>) -> Response {
     match result {
         Ok(value) => json(status, &value),
         Err(error) => failure(http_status(error.code), &error),
     }
 }
 
-fn failure(status: StatusCode, error: &ApiError) -> Response {
+pub(crate) fn failure(status: StatusCode, error: &ApiError) -> Response {
     json(status, error)
 }
 

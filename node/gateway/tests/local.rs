@@ -74,6 +74,7 @@ impl Api for Fake {
             takers: 0,
             bytes_sent: 0,
             mappings: vec![],
+            group: None,
         })
     }
 

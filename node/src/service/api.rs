@@ -4,6 +4,7 @@ use super::clock::now_s;
 use super::errors::of_store;
 use super::share::LiveShare;
 use super::{Context, Service};
+use crate::group::GroupService;
 use futures::stream::{BoxStream, StreamExt};
 use shoal_api::{
     Api, ApiError, ErrorCode, Event, LogRow, NodeStatus, Ports, Publicity, ShareCounts, ShareEnd,
@@ -23,7 +24,9 @@ const ROOTS_MAX: usize = 10_000;
 #[async_trait::async_trait]
 impl Api for ServiceApi {
     async fn status(&self) -> Result<NodeStatus, ApiError> {
-        Ok(self.service.status())
+        let mut status = self.service.status();
+        status.group = self.group.status();
+        Ok(status)
     }
 
     async fn shares(&self) -> Result<Vec<ShareView>, ApiError> {
@@ -80,7 +83,9 @@ impl Api for ServiceApi {
         });
         let stream = futures::stream::iter(first).chain(stream);
         let wanted = move |event: &Event| {
-            id.is_none() || event.share_id().is_none() || event.share_id() == id.as_deref()
+            id.is_none()
+                || matches!(event, Event::NodeStopping)
+                || event.share_id() == id.as_deref()
         };
         Ok(stream
             .filter(move |event| futures::future::ready(wanted(event)))
@@ -97,6 +102,7 @@ impl Api for ServiceApi {
 /// [`Api`] over a service that others hold too.
 pub(crate) struct ServiceApi {
     pub(crate) service: Arc<Service>,
+    pub(crate) group: Arc<GroupService>,
 }
 
 impl Service {
@@ -198,6 +204,7 @@ impl Service {
             takers: shares.iter().map(|share| share.takers.taking_now()).sum(),
             bytes_sent: shares.iter().map(|share| share.takers.sent_bytes()).sum(),
             mappings: network.mappings,
+            group: None,
         }
     }
 }

@@ -65,7 +65,7 @@ impl From<&NodeError> for ApiError {
     }
 }
 
-pub(super) fn of_store(error: StoreError) -> ApiError {
+pub(crate) fn of_store(error: StoreError) -> ApiError {
     ApiError {
         code: store_code(&error),
         message: error.to_string(),

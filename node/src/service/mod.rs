@@ -2,10 +2,10 @@
 
 mod addresses;
 mod api;
-mod clock;
+pub(crate) mod clock;
 mod content;
 mod directory;
-mod errors;
+pub(crate) mod errors;
 mod gateway;
 mod hashing;
 mod listing;
@@ -17,7 +17,7 @@ mod views;
 
 pub(crate) use addresses::{Addresses, Found};
 pub(crate) use api::ServiceApi;
-pub(crate) use records::Records;
+pub(crate) use records::{Records, off_the_runtime};
 pub(crate) use tracker::TakerListener;
 
 use crate::config::{Config, Switch};

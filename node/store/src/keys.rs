@@ -1,7 +1,7 @@
 //! Keys of the rows. All rows live in one tree, told apart by the first byte, so that one batch is
 //! atomic whatever it touches.
 
-use shoal_protocol::id::{InfoHash, LinkId};
+use shoal_protocol::id::{DeviceId, InfoHash, LinkId, RecordHash};
 
 /// The format version, u32 big-endian.
 pub(crate) const FORMAT: &[u8] = b"vformat";
@@ -11,6 +11,8 @@ const INFOHASH: u8 = b'i';
 const LOG: u8 = b'l';
 const TAKER: u8 = b't';
 const SETTING: u8 = b'n';
+const GROUP_RECORD: u8 = b'g';
+const CONTACT: u8 = b'c';
 
 /// A share, by link id.
 pub(crate) fn share(id: &LinkId) -> Vec<u8> {
@@ -51,6 +53,26 @@ pub(crate) fn taker(id: &LinkId, taker: &[u8]) -> Vec<u8> {
 /// A setting, by name.
 pub(crate) fn setting(name: &str) -> Vec<u8> {
     key(SETTING, &[name.as_bytes()])
+}
+
+/// A record of the group's log.
+pub(crate) fn group_record(hash: &RecordHash) -> Vec<u8> {
+    key(GROUP_RECORD, &[hash.as_bytes()])
+}
+
+/// All records of the group's log.
+pub(crate) fn group_records() -> Vec<u8> {
+    key(GROUP_RECORD, &[])
+}
+
+/// Where a device of the group is.
+pub(crate) fn contact(device: &DeviceId) -> Vec<u8> {
+    key(CONTACT, &[device.as_bytes()])
+}
+
+/// Where all devices of the group are.
+pub(crate) fn contacts() -> Vec<u8> {
+    key(CONTACT, &[])
 }
 
 fn key(first: u8, parts: &[&[u8]]) -> Vec<u8> {

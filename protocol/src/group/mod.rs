@@ -15,6 +15,7 @@
 
 mod contact;
 mod graph;
+mod news;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ mod view;
 
 pub use contact::{Contact, ContactError};
 pub(crate) use contact::{decode_addresses, encode_addresses};
+pub use news::{ALPN, News, WaitingDevice};
+pub use record::hash as record_hash;
 pub use record::{Accepted, Record, Statement, check_device_name};
 pub use view::{Member, Standing};
 

@@ -178,8 +178,8 @@ pub fn check_device_name(name: &str) -> Result<(), GroupError> {
     good.then_some(()).ok_or(GroupError::Name)
 }
 
-/// The hash of a signed record, whether it is a good one or not.
-pub(super) fn hash(signed: &[u8]) -> Option<RecordHash> {
+/// The hash of a signed record, whether it is a good one or not; none if it is too short for a signature.
+pub fn hash(signed: &[u8]) -> Option<RecordHash> {
     signature::split(signed).ok().map(|(body, _)| hash_of(body))
 }
 

@@ -44,14 +44,14 @@ pub struct Invite {
 pub enum InviteError {
     /// Neither a link nor words.
     #[error(
-        "this is no invite: it is twelve words, or a link that begins with shoal://pair/; `shoal pair` on the other device prints both"
+        "this is no invite, which is twelve words, or a link that begins with shoal://pair/; `shoal pair` on the other device prints both"
     )]
     Form,
     /// A link that was cut off or changed.
-    #[error("this invite is cut off or was changed: copy the whole link again")]
+    #[error("this invite is cut off or was changed; copy the whole link again")]
     Damaged,
     /// A link of a newer version.
-    #[error("this invite was made by a newer version of shoal: please upgrade")]
+    #[error("this invite was made by a newer version of shoal; upgrade this one")]
     Newer,
     /// The words do not fit.
     #[error(transparent)]

@@ -16,18 +16,18 @@ const REMEMBERED_MS: u64 = 3_600_000;
 #[repr(u8)]
 pub enum InviteRefusal {
     /// No such invite here.
-    #[error("this invite is not known there: `shoal pair` on the other device makes a new one")]
+    #[error("this invite is not known there; `shoal pair` on the other device makes a new one")]
     Unknown = 1,
     /// Its time is over.
-    #[error("this invite has expired: `shoal pair` on the other device makes a new one")]
+    #[error("this invite has expired; `shoal pair` on the other device makes a new one")]
     Expired = 2,
     /// Another device used it.
     #[error(
-        "this invite was used by another device already: if that was none of yours, refuse it there; `shoal pair` makes a new invite"
+        "this invite was used by another device already; if that was none of yours refuse it there, and make a new invite with `shoal pair`"
     )]
     Used = 3,
     /// Too many at once.
-    #[error("too many devices pair there at the moment: try again in a minute")]
+    #[error("too many devices pair there at the moment; try again in a minute")]
     Busy = 4,
 }
 
@@ -82,6 +82,25 @@ impl OpenInvites {
         }
     }
 
+    /// The secret of an invite that is open for this device.
+    ///
+    /// # Errors
+    /// See [`InviteRefusal`].
+    pub fn find_for(
+        &self,
+        now_ms: u64,
+        tag: &InviteTag,
+        device: &DeviceId,
+    ) -> Result<InviteSecret, InviteRefusal> {
+        let secret = self.find(now_ms, tag)?;
+        let open = self.0.iter().any(|given| {
+            given.secret == secret
+                && given.used_by.is_none_or(|by| by == *device)
+                && given.uses < USES_MAX
+        });
+        open.then_some(secret).ok_or(InviteRefusal::Used)
+    }
+
     /// A device has proven that it knows the secret: from now on the invite is for that device alone, which may
     /// come again if its connection broke.
     ///
@@ -93,18 +112,12 @@ impl OpenInvites {
         tag: &InviteTag,
         device: &DeviceId,
     ) -> Result<(), InviteRefusal> {
-        self.find(now_ms, tag)?;
-        let given = self.0.iter_mut().find(|given| given.secret.tag() == *tag);
-        match given {
-            Some(given)
-                if given.used_by.is_none_or(|by| by == *device) && given.uses < USES_MAX =>
-            {
-                given.used_by = Some(*device);
-                given.uses += 1;
-                Ok(())
-            }
-            _ => Err(InviteRefusal::Used),
+        let secret = self.find_for(now_ms, tag, device)?;
+        for given in self.0.iter_mut().filter(|given| given.secret == secret) {
+            given.used_by = Some(*device);
+            given.uses += 1;
         }
+        Ok(())
     }
 
     /// Ends an invite at once: it was taken back, or the device that brought it is a member now.
@@ -144,6 +157,7 @@ mod tests {
         assert_eq!(open.use_by(50, &tag, &ONE), Ok(()));
         assert_eq!(open.use_by(50, &tag, &ONE), Ok(()), "it comes again");
         assert_eq!(open.use_by(50, &tag, &TWO), Err(InviteRefusal::Used));
+        assert_eq!(open.find_for(50, &tag, &TWO), Err(InviteRefusal::Used));
         while open.use_by(50, &tag, &ONE).is_ok() {}
         assert_eq!(open.use_by(50, &tag, &ONE), Err(InviteRefusal::Used));
         assert_eq!(open.find(100, &tag), Err(InviteRefusal::Expired));

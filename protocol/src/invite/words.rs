@@ -15,13 +15,13 @@ const TYPO_MAX: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
     /// Too few or too many.
-    #[error("an invite has twelve words, and these are {found}: read them again")]
+    #[error("an invite has twelve words, and these are {found}; read them again")]
     Count {
         /// Words found.
         found: usize,
     },
     /// Not in the list, but close to one that is.
-    #[error("word {number} is \"{word}\", which is none of the words: did you mean \"{likely}\"?")]
+    #[error("word {number} is \"{word}\", which is none of the words; did you mean \"{likely}\"?")]
     Typo {
         /// Which, from 1 on.
         number: usize,
@@ -31,7 +31,7 @@ pub enum WordsError {
         likely: &'static str,
     },
     /// Not in the list.
-    #[error("word {number} is \"{word}\", which is none of the words: read it again")]
+    #[error("word {number} is \"{word}\", which is none of the words; read it again")]
     Unknown {
         /// Which, from 1 on.
         number: usize,

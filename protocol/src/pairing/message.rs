@@ -50,17 +50,19 @@ pub enum Message {
 pub enum Declined {
     /// A person said no.
     #[error(
-        "somebody refused it on the other device: if that was a mistake, make a new invite with `shoal pair`"
+        "somebody refused it on the other device; if that was a mistake, make a new invite with `shoal pair`"
     )]
     ByPerson = 1,
     /// The guest belongs to another group.
-    #[error("the two devices belong to different groups already: one has to leave its group first")]
+    #[error(
+        "the two devices belong to different groups already; one has to leave its group first: `shoal devices remove` with its own name"
+    )]
     OtherGroup = 2,
     /// Nobody confirmed in time.
-    #[error("nobody confirmed it in time: make a new invite with `shoal pair`")]
+    #[error("nobody confirmed it in time; make a new invite with `shoal pair`")]
     TooLate = 3,
     /// The group cannot take it.
-    #[error("the group on the other device cannot take it: see `shoal logs` there")]
+    #[error("the group on the other device cannot take it; see `shoal logs` there")]
     Failed = 4,
 }
 

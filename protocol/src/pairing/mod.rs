@@ -28,6 +28,7 @@ mod tests;
 
 pub use handshake::{Ephemeral, Guest, GuestRevealed, Hello, Host, Offer};
 pub use message::{Declined, Message};
+pub(crate) use message::{decode_contacts, decode_records, encode_list};
 pub use session::{Code, Session};
 
 use crate::codec::DecodeError;
@@ -46,27 +47,27 @@ pub enum PairingError {
     #[error(transparent)]
     Invite(#[from] InviteRefusal),
     /// The other side is this device itself.
-    #[error("this invite was made by this very device: bring it to another one")]
+    #[error("this invite was made by this very device; bring it to another one")]
     Oneself,
     /// What was revealed is not what was committed to.
     #[error(
-        "the other device did not keep to what it had committed to: somebody may sit in between; make a new invite"
+        "the other device did not keep to what it had committed to, so somebody may sit in between; make a new invite"
     )]
     Commitment,
     /// The key exchange gives nothing secret.
     #[error(
-        "the other device sent a key that hides nothing: somebody may sit in between; make a new invite"
+        "the other device sent a key that hides nothing, so somebody may sit in between; make a new invite"
     )]
     WeakKey,
     /// A message was not sealed under the common key.
     #[error(
-        "the other device does not know this invite's secret, or somebody sits in between: make a new invite"
+        "the other device does not know this invite's secret, or somebody sits in between; make a new invite"
     )]
     Seal,
     /// The long-lived key is not the other device's.
-    #[error("the other device could not prove that its key is its own: make a new invite")]
+    #[error("the other device could not prove that its key is its own; make a new invite")]
     Signature,
     /// A message that has no place here.
-    #[error("the other device spoke out of turn: check that both run the same version of shoal")]
+    #[error("the other device spoke out of turn; check that both run the same version of shoal")]
     Turn,
 }

@@ -3,6 +3,7 @@
 use super::blobs::{Asked, answer};
 use super::port::{Directory, Mark, Seat, Served, Visitor, Way};
 use crate::fetch::quic::{Distance, transport};
+use futures::future::BoxFuture;
 use iroh::Endpoint;
 use iroh::endpoint::{Connection, ConnectionError, IncomingAddr, RecvStream, SendStream};
 use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Refusal, Welcome};
@@ -24,11 +25,28 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 const MAX_STREAMS: usize = 8;
 
+/// Other protocols on the same endpoint.
+pub trait OtherProtocols: Send + Sync + 'static {
+    /// Their ALPNs.
+    fn alpns(&self) -> Vec<Vec<u8>>;
+    /// Takes a connection of one of them, until it ends.
+    fn open(&self, connection: Connection) -> BoxFuture<'static, ()>;
+}
+
 /// Accepts connections until the endpoint is closed.
 pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
+    accept_beside(endpoint, directory, Arc::new(NoOthers)).await;
+}
+
+/// The same on an endpoint that others use, too.
+pub async fn accept_beside(
+    endpoint: Endpoint,
+    directory: Arc<dyn Directory>,
+    doors: Arc<dyn OtherProtocols>,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let near = endpoint
-        .create_server_config_builder(vec![ALPN.to_vec()])
+        .create_server_config_builder(alpns(&*doors))
         .set_transport_config(transport(Distance::Near))
         .build();
     let near = Arc::new(near);
@@ -52,9 +70,10 @@ pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
                 continue;
             }
         };
-        let directory = directory.clone();
+        let (directory, doors) = (directory.clone(), doors.clone());
         tokio::spawn(async move {
             match timeout(GREETING_TIMEOUT, accepting).await {
+                Ok(Ok(connection)) if connection.alpn() != ALPN => doors.open(connection).await,
                 Ok(Ok(connection)) => serve(connection, address, directory).await,
                 Ok(Err(error)) => tracing::debug!(%address, %error, "iroh handshake failed"),
                 Err(_) => tracing::debug!(%address, "iroh handshake took too long"),
@@ -62,6 +81,26 @@ pub async fn accept(endpoint: Endpoint, directory: Arc<dyn Directory>) {
             drop(place);
         });
     }
+}
+
+/// Links alone.
+struct NoOthers;
+
+impl OtherProtocols for NoOthers {
+    fn alpns(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn open(&self, _connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(futures::future::ready(()))
+    }
+}
+
+/// All that the endpoint answers to.
+pub fn alpns(doors: &dyn OtherProtocols) -> Vec<Vec<u8>> {
+    let mut all = doors.alpns();
+    all.push(ALPN.to_vec());
+    all
 }
 
 async fn serve(connection: Connection, address: IpAddr, directory: Arc<dyn Directory>) {
