@@ -161,6 +161,7 @@ impl Screen {
             files,
             bytes,
             reach,
+            note,
             ..
         } = event
         else {
@@ -183,6 +184,9 @@ impl Screen {
             units::count(*files, "file"),
             bytes_human(*bytes)
         ));
+        if let Some(note) = note {
+            self.output.note(&escape(note));
+        }
         if self.problems > 0 {
             let text = format!("{} not given", units::count(self.problems, "path"));
             self.output.note(&self.output.toned(&text, Tone::Bad));

@@ -92,10 +92,14 @@ pub(crate) async fn start_node(context: &Context, listening: &Listening) -> Resu
         advertise: listening.advertise.clone(),
     };
     let started = Node::start(home.clone(), config(context)?, overrides).await;
-    started.map_err(|error: NodeError| {
+    let node = started.map_err(|error: NodeError| {
         context.log.close();
-        error.into()
-    })
+        Failure::from(error)
+    })?;
+    if let Some(notice) = node.notice() {
+        context.output.aside(&notice);
+    }
+    Ok(node)
 }
 
 /// The settings of the home.

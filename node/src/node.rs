@@ -9,7 +9,7 @@ use crate::group::{GroupService, Members};
 use crate::home::Home;
 use crate::identity::{Identity, fill_random, write_private};
 use crate::network;
-use crate::ports::{self, Bound, Remembered, Wish};
+use crate::ports::{self, Bound, Carried, Remembered, Wish};
 use crate::servers;
 use crate::service::{Context, ContextParts, Records, Service, ServiceApi};
 use rustix::fs::{FlockOperation, flock};
@@ -47,6 +47,7 @@ pub struct Node {
     store: Store,
     home: Home,
     lock: File,
+    instead_of: Option<SocketAddr>,
 }
 
 impl Node {
@@ -70,7 +71,11 @@ impl Node {
             .listen
             .or_else(|| config.listen())
             .map_or(Wish::Default, Wish::At);
-        let bound = ports::bind(wish, remembered(&store, wish)?)?;
+        let bound = ports::bind(wish, remembered(&store, wish)?, carried(&store)?)?;
+        if let Some(taken) = bound.instead_of {
+            tracing::warn!(%taken, port = bound.ports.tcp, "another program has the port: a free one is used");
+        }
+        let instead_of = bound.instead_of;
         let advertise = if overrides.advertise.is_empty() {
             config.advertise()
         } else {
@@ -110,9 +115,20 @@ impl Node {
             store,
             home,
             lock,
+            instead_of,
         };
         node.serve(service, bound, watcher, &config)?;
         Ok(node)
+    }
+
+    /// What whoever started the node should know.
+    pub fn notice(&self) -> Option<String> {
+        let taken = self.instead_of?;
+        let port = self.api.service.context.ports.tcp;
+        Some(format!(
+            "Another program has port {} on this machine, so the node listens on port {port}, which the home remembers. To choose one: --listen ADDR:PORT.",
+            taken.port()
+        ))
     }
 
     /// What others ask of this node.
@@ -261,6 +277,17 @@ fn remembered(store: &Store, wish: Wish) -> Result<Option<Remembered>, NodeError
     }
     let kept = store.setting(PORTS_SETTING)?;
     Ok(kept.as_deref().and_then(Remembered::from_bytes))
+}
+
+fn carried(store: &Store) -> Result<Carried, NodeError> {
+    let mut rows = store.shares()?.into_iter();
+    Ok(
+        if rows.any(|row| row.end == shoal_store::ShareEnd::Active) {
+            Carried::ByLinks
+        } else {
+            Carried::ByNoLink
+        },
+    )
 }
 
 fn remember(store: &Store, wish: Wish, now: Remembered) -> Result<(), NodeError> {

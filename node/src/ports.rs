@@ -81,11 +81,26 @@ pub(crate) struct Bound {
     /// iroh binds by itself: this is where.
     pub(crate) iroh: SocketAddr,
     pub(crate) ports: Ports,
+    /// Where it would have been, had that not been taken by another program.
+    pub(crate) instead_of: Option<SocketAddr>,
 }
 
-/// Binds what was wished for, or what the home remembers, or the defaults; where the defaults are
-/// taken by another home and no link carries them yet, ports that are free.
-pub(crate) fn bind(wish: Wish, remembered: Option<Remembered>) -> Result<Bound, NodeError> {
+/// Whether links carry the ports that a home remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// None does: other ports do as well.
+    ByNoLink,
+    /// Whoever has one of them knows no others.
+    ByLinks,
+}
+
+/// Binds what was wished for, or what the home remembers, or the defaults; where another program has
+/// those, nobody wished for them and no link carries them, ports that are free.
+pub(crate) fn bind(
+    wish: Wish,
+    remembered: Option<Remembered>,
+    carried: Carried,
+) -> Result<Bound, NodeError> {
     let ip = match wish {
         Wish::At(address) => address.ip(),
         Wish::Default => remembered.map_or_else(any_address, |known| known.ip),
@@ -96,15 +111,24 @@ pub(crate) fn bind(wish: Wish, remembered: Option<Remembered>) -> Result<Bound, 
         tracker_udp: port.wrapping_add(1),
     };
     let first = match (wish, remembered) {
-        (Wish::At(address), _) if address.port() != 0 => fixed(address.port()),
+        (Wish::At(address), _) if address.port() != 0 => {
+            return bind_all(ip, fixed(address.port()));
+        }
         (_, Some(known)) => known.ports,
         (Wish::At(_), None) => Ports::default(),
-        (Wish::Default, None) => match bind_all(ip, fixed(DEFAULT_PORT)) {
-            Err(NodeError::PortInUse { .. }) => Ports::default(),
-            result => return result,
-        },
+        (Wish::Default, None) => fixed(DEFAULT_PORT),
     };
-    bind_all(ip, first)
+    match bind_all(ip, first) {
+        Err(NodeError::PortInUse { address, .. })
+            if remembered.is_none() || carried == Carried::ByNoLink =>
+        {
+            Ok(Bound {
+                instead_of: Some(address),
+                ..bind_all(ip, Ports::default())?
+            })
+        }
+        result => result,
+    }
 }
 
 fn bind_all(ip: IpAddr, ports: Ports) -> Result<Bound, NodeError> {
@@ -143,6 +167,7 @@ fn bind_all(ip: IpAddr, ports: Ports) -> Result<Bound, NodeError> {
         tracker,
         iroh: iroh_address,
         ports,
+        instead_of: None,
     })
 }
 
@@ -206,7 +231,7 @@ mod tests {
 
     #[test]
     fn zero_picks_ports_that_can_be_had_again() {
-        let first = bind(loopback(0), None).unwrap();
+        let first = bind(loopback(0), None, Carried::ByNoLink).unwrap();
         let ports = first.ports;
         assert!(ports.tcp != 0 && ports.iroh_udp != 0 && ports.tracker_udp != 0);
         let kept = Remembered {
@@ -215,32 +240,54 @@ mod tests {
         };
         assert_eq!(Remembered::from_bytes(&kept.to_bytes()), Some(kept));
         drop(first);
-        assert_eq!(bind(loopback(0), Some(kept)).unwrap().ports, ports);
+        assert_eq!(
+            bind(loopback(0), Some(kept), Carried::ByLinks)
+                .unwrap()
+                .ports,
+            ports
+        );
     }
 
     #[test]
     fn a_start_without_a_word_listens_where_the_last_one_did() {
-        let first = bind(loopback(0), None).unwrap();
+        let first = bind(loopback(0), None, Carried::ByNoLink).unwrap();
         let kept = Remembered {
             ports: first.ports,
             ip: Ipv4Addr::LOCALHOST.into(),
         };
         drop(first);
-        let again = bind(Wish::Default, Some(kept)).unwrap();
+        let again = bind(Wish::Default, Some(kept), Carried::ByLinks).unwrap();
         assert_eq!(again.tcp.local_addr().unwrap().ip(), kept.ip);
         assert_eq!(again.ports, kept.ports);
     }
 
     #[test]
     fn a_port_that_was_asked_for_and_is_taken_is_an_error() {
-        let first = bind(loopback(0), None).unwrap();
-        let error = bind(loopback(first.ports.tcp), None).unwrap_err();
+        let first = bind(loopback(0), None, Carried::ByNoLink).unwrap();
+        let error = bind(loopback(first.ports.tcp), None, Carried::ByNoLink).unwrap_err();
         assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
         let kept = Remembered {
             ports: first.ports,
             ip: Ipv4Addr::LOCALHOST.into(),
         };
-        let error = bind(loopback(0), Some(kept)).unwrap_err();
+        let error = bind(loopback(0), Some(kept), Carried::ByLinks).unwrap_err();
         assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
+    }
+
+    #[test]
+    fn ports_that_no_link_carries_give_way_to_another_program() {
+        let first = bind(loopback(0), None, Carried::ByNoLink).unwrap();
+        let kept = Remembered {
+            ports: first.ports,
+            ip: Ipv4Addr::LOCALHOST.into(),
+        };
+        for wish in [Wish::Default, loopback(0)] {
+            let moved = bind(wish, Some(kept), Carried::ByNoLink).unwrap();
+            let taken = SocketAddr::new(kept.ip, kept.ports.tcp);
+            assert_eq!(moved.instead_of, Some(taken));
+            assert_ne!(moved.ports.tcp, kept.ports.tcp);
+            let error = bind(wish, Some(kept), Carried::ByLinks).unwrap_err();
+            assert!(matches!(error, NodeError::PortInUse { .. }), "{error}");
+        }
     }
 }

@@ -97,6 +97,15 @@ bytes_id!(
     16
 );
 
+impl LinkId {
+    /// Its first six characters: enough to tell links apart in a log, too few to open one.
+    pub fn brief(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(6);
+        text
+    }
+}
+
 impl ContentHash {
     /// Hashes bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {

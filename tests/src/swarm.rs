@@ -113,3 +113,35 @@ impl Leecher {
         }
     }
 }
+
+/// The action in the answer of a UDP tracker (BEP 15) to an announce that carries no token, as many clients send it:
+/// 1 is an announce that counted, 3 an error.
+pub fn udp_announce_without_token(tracker: &str, infohash: &str) -> Option<u32> {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).ok()?;
+    socket.connect(tracker).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut answer = [0; 2048];
+    let mut ask = |packet: &[u8]| {
+        socket.send(packet).ok()?;
+        let len = socket.recv(&mut answer).ok()?;
+        answer.get(..len).map(<[u8]>::to_vec)
+    };
+    let mut connect = 0x0417_2710_1980_u64.to_be_bytes().to_vec();
+    connect.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 7]);
+    let connection = ask(&connect)?.get(8..16)?.to_vec();
+    let mut announce = connection;
+    announce.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 8]);
+    for pair in infohash.as_bytes().chunks(2) {
+        announce.push(u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?);
+    }
+    announce.extend_from_slice(b"-TR3000-abcdefghijkl");
+    announce.extend_from_slice(&[0; 8]);
+    announce.extend_from_slice(&1_u64.to_be_bytes());
+    announce.extend_from_slice(&[0; 8]);
+    for number in [2_u32, 0, 0, u32::MAX] {
+        announce.extend_from_slice(&number.to_be_bytes());
+    }
+    announce.extend_from_slice(&6881_u16.to_be_bytes());
+    let action = ask(&announce)?.first_chunk::<4>().copied()?;
+    Some(u32::from_be_bytes(action))
+}

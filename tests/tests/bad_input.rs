@@ -109,8 +109,21 @@ fn entries_that_cannot_be_shared() {
         let text = format!("{}{}", shown.stdout, shown.stderr);
         assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
+    // Whoever reads a log must not have the link by that.
+    let logs = home.run(&["logs"]).unwrap().success().unwrap().stdout;
+    assert!(logs.contains(&share.id[..6]), "{logs}");
+    assert!(!logs.contains(&share.id), "{logs}");
     let page = http::get(&share.url).unwrap().text().unwrap();
     assert!(!page.contains(['\u{1b}', '\u{7}']));
+
+    drop(share.running);
+    let _again = home.up().unwrap();
+    let view = home.json(&["shares"]).unwrap();
+    assert_eq!(
+        view["problems"],
+        serde_json::Value::from(problems.clone()),
+        "after a restart"
+    );
 }
 
 #[test]
@@ -225,6 +238,37 @@ fn a_port_in_use() {
         ];
         refused_with_next_step(&home, &up, 11);
     }
+}
+
+/// A home keeps its ports, because links carry them. Where none does, another program's port is no reason to fail.
+#[test]
+fn another_program_on_the_port_of_a_home_without_links() {
+    let mut random = Random::from_env("another_program_on_the_port_of_a_home_without_links");
+    let home = Home::new().unwrap();
+    let tree = Tree::mixed(home.beside(), "port", &mut random).unwrap();
+    drop(home.up().unwrap());
+    let before = home.up().unwrap();
+    let ports = home.json(&["status"]).unwrap()["ports"].clone();
+    drop(before);
+    let tcp = ports["tcp"].as_u64().unwrap();
+    let _other = TcpListener::bind(("127.0.0.1", u16::try_from(tcp).unwrap())).unwrap();
+
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    let said = share.running.stderr();
+    assert!(said.contains(&format!("has port {tcp}")), "{said}");
+    let address = share.address().unwrap();
+    assert!(!address.ends_with(&format!(":{tcp}")), "{address}");
+    drop(share.running);
+
+    // From now on a link carries the new port: it is remembered, and not given up for another.
+    let again = home.up().unwrap();
+    let port = home.json(&["status"]).unwrap()["ports"]["tcp"].clone();
+    assert!(address.ends_with(&format!(":{port}")), "{address}");
+    drop(again);
+    let port = u16::try_from(port.as_u64().unwrap()).unwrap();
+    let _other = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    refused_with_next_step(&home, &[OsStr::new("up")], 11);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use shoal_tests::{Deadline, Home, Random, Tree, http, scratch};
+use shoal_tests::swarm::udp_announce_without_token;
+use shoal_tests::{Deadline, Home, Random, Tree, http, poll, scratch};
 
 #[test]
 fn json_lines_are_as_promised() {
@@ -269,4 +270,58 @@ fn homes_and_settings() {
     assert_eq!(ports[0], ports[1], "the home remembers its ports");
     let logs = home.run(&["logs"]).unwrap().success().unwrap();
     assert!(!logs.stdout.is_empty(), "{logs:#?}");
+}
+
+/// Torrent clients refuse a torrent without a byte: no magnet is offered, and that is said.
+#[test]
+fn nothing_but_empty_files() {
+    let mut random = Random::from_env("nothing_but_empty_files");
+    let home = Home::new().unwrap();
+    let tree = Tree::folder(home.beside(), "hollow").unwrap();
+    tree.file("a", 0, &mut random).unwrap();
+    tree.file("b/c", 0, &mut random).unwrap();
+    let _node = home.up().unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let ready = share.ready(Deadline::secs(20)).unwrap();
+    assert!(ready["magnet"].is_null(), "{ready}");
+    let note = ready["note"].as_str().unwrap();
+    assert!(
+        note.contains("empty") && note.contains("web address"),
+        "{note}"
+    );
+    let into = home.beside().join("got");
+    home.get(&share.url, &into, &[]).unwrap().success().unwrap();
+    assert!(into.join("hollow/b/c").is_file());
+
+    let mut human = home
+        .start(&["share", tree.path().to_str().unwrap()])
+        .unwrap();
+    poll(Deadline::secs(20), "the note for people", || {
+        Ok(human.stderr().contains("no magnet").then_some(()))
+    })
+    .unwrap();
+    human.interrupt().unwrap();
+    human.outcome(Deadline::secs(10)).unwrap();
+}
+
+/// Many clients send no path over UDP (BEP 41), and so no token. The infohash, which no other link has, does.
+#[test]
+fn the_udp_tracker_takes_the_infohash_for_a_proof() {
+    let mut random = Random::from_env("the_udp_tracker_takes_the_infohash_for_a_proof");
+    let home = Home::new().unwrap();
+    let tree = Tree::mixed(home.beside(), "told", &mut random).unwrap();
+    let _node = home.up().unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    let ready = share.ready(Deadline::secs(20)).unwrap();
+    let infohash = ready["infohash"].as_str().unwrap();
+    let magnet = ready["magnet"].as_str().unwrap();
+    let (_, rest) = magnet.split_once("udp%3A%2F%2F").unwrap();
+    let address = rest.split_once("%2F").unwrap().0.replace("%3A", ":");
+    assert_eq!(udp_announce_without_token(&address, infohash), Some(1));
+    assert_eq!(
+        udp_announce_without_token(&address, &"0".repeat(40)),
+        Some(3)
+    );
+    home.run(&["stop", &share.id]).unwrap().success().unwrap();
+    assert_eq!(udp_announce_without_token(&address, infohash), Some(3));
 }

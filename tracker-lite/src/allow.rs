@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use shoal_protocol::id::InfoHash;
 use shoal_protocol::tracker::target::is_token;
 
-use crate::torrents::{Torrents, Verdict};
+use crate::torrents::{Proof, Torrents, Verdict};
 
 /// Torrents that are tracked, each with the token that its announces must carry, if any. It can be replaced while the
 /// tracker runs.
@@ -54,14 +54,16 @@ impl AllowList {
 }
 
 impl Torrents for AllowList {
-    fn check(&self, infohash: &InfoHash, token: Option<&str>) -> Verdict {
+    /// Infohashes of a list may be known to anybody, so a token that is asked for is asked for over UDP as well.
+    fn check(&self, infohash: &InfoHash, proof: Proof<'_>) -> Verdict {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         match tokens.get(infohash) {
             Some(None) => Verdict::Known,
-            Some(Some(expected)) if token.is_some_and(|token| same(token, expected)) => {
-                Verdict::Known
-            }
-            _ => Verdict::Unknown,
+            Some(Some(expected)) => match proof {
+                Proof::Token(token) if same(token, expected) => Verdict::Known,
+                _ => Verdict::Unknown,
+            },
+            None => Verdict::Unknown,
         }
     }
 }
@@ -127,13 +129,20 @@ mod tests {
             guarded.to_hex().to_uppercase()
         );
         assert_eq!(list.replace(&text), Ok((2, vec![])));
-        assert_eq!(list.check(&free, None), Verdict::Known);
-        assert_eq!(list.check(&free, Some("any")), Verdict::Known);
-        assert_eq!(list.check(&guarded, Some("tok-1")), Verdict::Known);
-        for token in [None, Some("tok-2"), Some("tok-"), Some("")] {
-            assert_eq!(list.check(&guarded, token), Verdict::Unknown);
+        for proof in [Proof::Nothing, Proof::Untold, Proof::Token("any")] {
+            assert_eq!(list.check(&free, proof), Verdict::Known);
         }
-        assert_eq!(list.check(&other, None), Verdict::Unknown);
+        assert_eq!(list.check(&guarded, Proof::Token("tok-1")), Verdict::Known);
+        for proof in [
+            Proof::Nothing,
+            Proof::Untold,
+            Proof::Token("tok-2"),
+            Proof::Token("tok-"),
+            Proof::Token(""),
+        ] {
+            assert_eq!(list.check(&guarded, proof), Verdict::Unknown);
+        }
+        assert_eq!(list.check(&other, Proof::Nothing), Verdict::Unknown);
         assert_eq!(list.replace(&free.to_hex()), Ok((1, vec![guarded])));
     }
 
@@ -152,7 +161,7 @@ mod tests {
                 Err(AllowListError::Token { line: 1 })
             );
         }
-        assert_eq!(list.check(&infohash, None), Verdict::Known);
+        assert_eq!(list.check(&infohash, Proof::Nothing), Verdict::Known);
     }
 
     #[test]

@@ -31,5 +31,5 @@ pub use router::{ClientAddr, metrics_router, router};
 pub use serve_udp::serve_udp;
 pub use server::{Server, Serves, Stop, bind_tcp, bind_udp};
 pub use swarms::{Ask, Full, Outcome, Peers, Place, Role, Swarms, Totals, Wants};
-pub use torrents::{Admission, AnnounceEvent, Everybody, Listener, Open, Torrents, Verdict};
+pub use torrents::{Admission, AnnounceEvent, Everybody, Listener, Open, Proof, Torrents, Verdict};
 pub use tracker::{NoRandomness, Scratch, Status, Tracker};

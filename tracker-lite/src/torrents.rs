@@ -8,12 +8,29 @@ use shoal_protocol::tracker::{Event, PeerId};
 /// Which torrents are tracked. Asked at every announce and scrape, so it must be quick.
 pub trait Torrents: Send + Sync {
     /// What to do with a request for a torrent. A wrong token must give the same answer as an unknown torrent.
-    fn check(&self, infohash: &InfoHash, token: Option<&str>) -> Verdict;
+    fn check(&self, infohash: &InfoHash, proof: Proof<'_>) -> Verdict;
 
     /// Peers that are handed out first in every answer, as the owner's own seeder. They count as one seed.
     /// Only those of the asker's family reach it.
     fn always_peers(&self, _infohash: &InfoHash) -> Vec<SocketAddr> {
         Vec::new()
+    }
+}
+
+/// What a client shows beside the infohash, to prove that it was given the torrent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof<'a> {
+    /// The token in the path of the announce address.
+    Token(&'a str),
+    /// An announce address without a token.
+    Nothing,
+    /// It could show nothing: over UDP the path travels by BEP 41, which many clients do not send, and never with a scrape.
+    Untold,
+}
+
+impl<'a> Proof<'a> {
+    pub(crate) fn of_path(token: Option<&'a str>) -> Self {
+        token.map_or(Self::Nothing, Self::Token)
     }
 }
 
@@ -83,7 +100,7 @@ impl Listener for Everybody {
 pub struct Open;
 
 impl Torrents for Open {
-    fn check(&self, _infohash: &InfoHash, _token: Option<&str>) -> Verdict {
+    fn check(&self, _infohash: &InfoHash, _proof: Proof<'_>) -> Verdict {
         Verdict::Known
     }
 }

@@ -81,6 +81,10 @@ fn details(share: &ShareView, output: &Output) -> Result<(), Failure> {
         let (path, what) = (escape(&problem.path), escape(&problem.what));
         output.line(&format!("not given: {path}: {what}"))?;
     }
+    if share.more_problems > 0 {
+        let more = units::count(share.more_problems, "more path");
+        output.line(&format!("not given: {more}"))?;
+    }
     if share.end == ShareEnd::Active {
         output.line("")?;
         for url in &share.urls {

@@ -46,6 +46,9 @@ pub enum Event {
         bytes: u64,
         /// Who can open it.
         reach: Reach,
+        /// What whoever gives the link on should know, as why there is no magnet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// A file is not given.
     Problem {
@@ -234,6 +237,7 @@ mod tests {
                 sentence: "s".into(),
                 help: None,
             },
+            note: None,
         };
         let json = serde_json::to_string(&ready).unwrap();
         assert_eq!(

@@ -43,8 +43,15 @@ pub struct ShareView {
     pub publicity: Publicity,
     /// Files that are not given, and why.
     pub problems: Vec<Problem>,
+    /// How many more there are than these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_problems: u64,
     /// Who can open it.
     pub reach: Reach,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How far a share's hashing is.

@@ -50,6 +50,7 @@ fn view(id: &str, roots: Vec<PathBuf>) -> ShareView {
         taking: 0,
         publicity: Publicity::Private,
         problems: vec![],
+        more_problems: 0,
         reach: reach(),
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn make(share: Arc<LiveShare>, context: Arc<Context>) {
         Ok(Ok(())) => {}
         Ok(Err(MakeError::Hash(HashError::Cancelled))) => {}
         Ok(Err(error)) => fail(&share, &context, error),
-        Err(panic) => tracing::error!(link = %share.id, %panic, "hashing broke down"),
+        Err(panic) => tracing::error!(link = share.id.brief(), %panic, "hashing broke down"),
     }
 }
 
@@ -84,7 +84,11 @@ fn make_blocking(
                 path,
                 source: SourceError::Changed | SourceError::Gone,
             })) if tries < TRIES => {
-                tracing::info!(link = %share.id, ?path, "changed while it was hashed: once more");
+                tracing::info!(
+                    link = share.id.brief(),
+                    ?path,
+                    "changed while it was hashed: once more"
+                );
             }
             result => return result,
         }
@@ -200,6 +204,9 @@ fn report_problems(share: &LiveShare, tree: &Tree) -> Result<(), MakeError> {
             _ => share.trouble(&path, &format!("left out: {}", problem.kind)),
         }
     }
+    if !tree.problems.is_empty() {
+        share.keep_problems();
+    }
     Ok(())
 }
 
@@ -215,6 +222,7 @@ pub(super) fn load(share: &Arc<LiveShare>, context: &Context) {
     match load_content(share, &row, context, snapshot) {
         Ok(content) if content.infohash == infohash => {
             context.register(infohash, share.id);
+            share.review_problems(&content.listing);
             share.set_phase(Phase::Ready(Arc::new(content)));
         }
         Ok(_) => rest(
@@ -225,9 +233,17 @@ pub(super) fn load(share: &Arc<LiveShare>, context: &Context) {
     }
 }
 
+/// Whether a link that rests may be loaded: a look at each of its paths, and at nothing below them.
+pub(super) fn has_roots(share: &LiveShare, context: &Context) -> bool {
+    let row = share.row();
+    locate_roots(&row.roots, Some(&row.name), Some(&context.home)).is_ok()
+}
+
 fn rest(share: &LiveShare, why: &str) {
     if !matches!(share.phase(), Phase::Resting(_)) {
-        tracing::warn!(link = %share.id, why, "a link rests");
+        // A file of the home has the id in its name, and who has the id has the link.
+        let why = why.replace(&share.id.to_string(), &share.id.brief());
+        tracing::warn!(link = share.id.brief(), why, "a link rests");
     }
     share.set_phase(Phase::Resting(why.into()));
 }
@@ -302,7 +318,7 @@ fn tell_progress(share: &LiveShare, context: &Context) {
 
 fn fail(share: &LiveShare, context: &Context, error: MakeError) {
     let error = api_error(error);
-    tracing::warn!(link = %share.id, why = %error.message, "a share could not be made");
+    tracing::warn!(link = share.id.brief(), why = %error.message, "a share could not be made");
     share.set_phase(Phase::Failed(Arc::new(error.clone())));
     let why = error.message.clone();
     let kept = share.update(|row| {

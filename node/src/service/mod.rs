@@ -9,6 +9,7 @@ pub(crate) mod errors;
 mod gateway;
 mod hashing;
 mod listing;
+mod problems;
 mod records;
 mod share;
 mod takers;
@@ -38,6 +39,27 @@ use tokio_util::sync::CancellationToken;
 
 /// How often links whose files were not there are looked at again.
 const RESTING_RETRY: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Looks that are left out after one in vain: 10 minutes at most.
+const RESTING_PAUSE_MAX: u32 = 40;
+
+/// Looks to leave out.
+#[derive(Default)]
+struct Pause {
+    left: u32,
+    next: u32,
+}
+
+impl Pause {
+    fn lengthen(&mut self) {
+        self.left = self.next.max(1);
+        self.next = (self.left * 2).min(RESTING_PAUSE_MAX);
+    }
+}
+
+fn rests(share: &LiveShare) -> bool {
+    matches!(share.phase(), share::Phase::Resting(_)) && share.refusal() == Some(Refusal::Resting)
+}
 
 /// What all links of a node share.
 pub(crate) struct Context {
@@ -207,24 +229,41 @@ impl Service {
         }
     }
 
-    /// A disk that was not there when the node started may be there now.
+    /// A disk that was not there when the node started may be there now. Most looks are at the paths of a link alone;
+    /// one whose paths are there and that cannot be loaded all the same is tried ever more rarely.
     async fn wake_resting(self: &Arc<Self>) {
         let mut ticks = tokio::time::interval(RESTING_RETRY);
+        let mut pauses: HashMap<LinkId, Pause> = HashMap::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.context.stopping.cancelled() => return,
             }
-            for share in self.all() {
-                if matches!(share.phase(), share::Phase::Resting(_))
-                    && share.refusal() == Some(Refusal::Resting)
-                {
-                    let context = self.context.clone();
-                    let loaded =
-                        tokio::task::spawn_blocking(move || hashing::load(&share, &context)).await;
-                    if let Err(panic) = loaded {
-                        tracing::error!(%panic, "loading a link broke down");
+            let resting: HashMap<_, _> = self
+                .all()
+                .into_iter()
+                .filter(|share| rests(share))
+                .map(|share| (share.id, share))
+                .collect();
+            pauses.retain(|id, _| resting.contains_key(id));
+            for (id, share) in resting {
+                let pause = pauses.entry(id).or_default();
+                if pause.left > 0 {
+                    pause.left -= 1;
+                    continue;
+                }
+                let (share_again, context) = (share.clone(), self.context.clone());
+                let looked = tokio::task::spawn_blocking(move || {
+                    let found = hashing::has_roots(&share_again, &context);
+                    if found {
+                        hashing::load(&share_again, &context);
                     }
+                    found
+                });
+                match looked.await {
+                    Ok(true) if rests(&share) => pause.lengthen(),
+                    Ok(_) => {}
+                    Err(panic) => tracing::error!(%panic, "loading a link broke down"),
                 }
             }
         }

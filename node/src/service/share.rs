@@ -3,6 +3,7 @@
 use super::clock::{now_ms, now_s};
 use super::content::Content;
 use super::listing::Listing;
+use super::problems::{News, Problems};
 use super::records::{Records, off_the_runtime};
 use super::takers::{Guest, TakerSeat, Takers};
 use shoal_api::{Event, Problem};
@@ -10,12 +11,8 @@ use shoal_disk::{Counters, SourceError};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::LinkId;
 use shoal_store::{Durability, ShareEnd, ShareRow, StoreError};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio_util::sync::CancellationToken;
-
-/// Problems of single files that are remembered and shown.
-const PROBLEMS_MAX: usize = 1_000;
 
 /// How far a link is.
 #[derive(Clone)]
@@ -39,7 +36,7 @@ pub(crate) struct LiveShare {
     pub(crate) ended: CancellationToken,
     row: RwLock<Arc<ShareRow>>,
     phase: RwLock<Phase>,
-    problems: Mutex<BTreeMap<String, String>>,
+    problems: Mutex<Problems>,
     writing: Mutex<()>,
     records: Records,
 }
@@ -48,6 +45,7 @@ impl LiveShare {
     /// From its row, with the takers that the store has kept.
     pub(crate) fn new(row: ShareRow, records: Records) -> Result<Self, StoreError> {
         let kept = records.store.takers(&row.id)?;
+        let problems = Problems::restored(records.store.problems(&row.id)?);
         let ended = CancellationToken::new();
         if matches!(row.end, ShareEnd::Stopped { .. } | ShareEnd::Expired) {
             ended.cancel();
@@ -63,7 +61,7 @@ impl LiveShare {
             ended,
             row: RwLock::new(Arc::new(row)),
             phase: RwLock::new(Phase::Walking),
-            problems: Mutex::default(),
+            problems: Mutex::new(problems),
             writing: Mutex::default(),
             records,
         })
@@ -188,17 +186,18 @@ impl LiveShare {
         }
     }
 
-    /// A single file has a problem: told once, and shown with the link.
+    /// A single file has a problem: told once, shown with the link, and kept by [`LiveShare::keep_problems`].
     pub(crate) fn trouble(&self, path: &str, what: &str) {
         let path = shoal_protocol::display::escape(path).into_owned();
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        if problems.len() >= PROBLEMS_MAX || problems.get(&path).is_some_and(|known| known == what)
-        {
+        if self.lock_problems().note(&path, what) != News::Shown {
             return;
         }
-        problems.insert(path.clone(), what.to_owned());
-        drop(problems);
-        tracing::warn!(link = %self.id, path, what, "a shared file has a problem");
+        tracing::warn!(
+            link = self.id.brief(),
+            path,
+            what,
+            "a shared file has a problem"
+        );
         self.records.tell(Event::Problem {
             id: self.id.to_string(),
             path,
@@ -206,14 +205,47 @@ impl LiveShare {
         });
     }
 
+    /// So that a restart does not forget which files are not given.
+    pub(crate) fn keep_problems(&self) {
+        let problems = self.lock_problems().to_keep();
+        let kept = self
+            .records
+            .store
+            .put_problems(&self.id, problems, Durability::Lazy);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the problems of shared files could not be kept");
+        }
+    }
+
+    /// Leaves out the problems of files that can be read again.
+    pub(crate) fn review_problems(&self, listing: &Listing) {
+        self.lock_problems().retain(|path| {
+            let entry = shoal_protocol::path::RelPath::new(path).ok();
+            let entry = entry.and_then(|path| listing.find(&path));
+            entry.is_none_or(|entry| listing.open(entry).is_err())
+        });
+    }
+
     pub(crate) fn source_trouble(&self, path: &str, error: &SourceError) {
+        let before = self.lock_problems().shown().count();
         self.trouble(path, &error.to_string());
+        if self.lock_problems().shown().count() != before {
+            self.keep_problems();
+        }
+    }
+
+    /// How many files are not given beside those that are shown.
+    pub(crate) fn more_problems(&self) -> u64 {
+        self.lock_problems().more()
+    }
+
+    fn lock_problems(&self) -> MutexGuard<'_, Problems> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        problems
-            .iter()
+        self.lock_problems()
+            .shown()
             .map(|(path, what)| Problem {
                 path: path.clone(),
                 what: what.clone(),

@@ -10,11 +10,12 @@ use shoal_protocol::tracker::Event;
 use shoal_transfer::serve::seed::mark_of_peer_id;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tracker_lite::{Admission, AnnounceEvent, Listener, Torrents, Verdict};
+use tracker_lite::{Admission, AnnounceEvent, Listener, Proof, Torrents, Verdict};
 
 impl Torrents for Service {
-    /// A wrong token is answered like an unknown torrent: who has no link learns nothing.
-    fn check(&self, infohash: &InfoHash, token: Option<&str>) -> Verdict {
+    /// A wrong token is answered like an unknown torrent: who has no link learns nothing. Over UDP many clients cannot
+    /// show a token; there the infohash, which is salted for each link, is as good a proof as for our seeder.
+    fn check(&self, infohash: &InfoHash, proof: Proof<'_>) -> Verdict {
         let share = self
             .context
             .link_of(infohash)
@@ -23,7 +24,12 @@ impl Torrents for Service {
             return Verdict::Unknown;
         };
         let expected = token_text(&share.row().announce_token);
-        if !token.is_some_and(|token| same(token.as_bytes(), expected.as_bytes())) {
+        let proven = match proof {
+            Proof::Token(token) => same(token.as_bytes(), expected.as_bytes()),
+            Proof::Untold => true,
+            Proof::Nothing => false,
+        };
+        if !proven {
             return Verdict::Unknown;
         }
         match share.refusal() {

@@ -24,7 +24,7 @@ impl Context {
     }
 
     pub(super) fn magnet(&self, row: &ShareRow) -> Option<String> {
-        let infohash = infohash(row).filter(|_| self.switches.bittorrent)?;
+        let infohash = infohash(row).filter(|_| self.switches.bittorrent && !is_empty(row))?;
         let parts = MagnetParts {
             token: &token_text(&row.announce_token),
             capability: &self.capability(row),
@@ -66,7 +66,17 @@ impl Context {
             files: view.files,
             bytes: view.bytes,
             reach: view.reach,
+            note: self.note(&share.row()),
         }
+    }
+
+    /// Why a link that is served by torrent has no magnet.
+    fn note(&self, row: &ShareRow) -> Option<String> {
+        (self.switches.bittorrent && is_empty(row)).then(|| {
+            "All its files are empty, and torrent clients refuse a torrent without a single byte, so there is no \
+             magnet: give the web address, to a browser or to `shoal get`."
+                .to_owned()
+        })
     }
 
     /// The events that say how a link is now, for who begins to listen.
@@ -137,6 +147,7 @@ impl Context {
                 Audience::Public => Publicity::Public,
             },
             problems: share.problems(),
+            more_problems: share.more_problems(),
             reach,
         }
     }
@@ -147,6 +158,11 @@ fn infohash(row: &ShareRow) -> Option<InfoHash> {
         shoal_store::ShareState::Ready { infohash, .. } => Some(infohash),
         _ => None,
     }
+}
+
+/// Whether it is known that there is not a byte in it.
+fn is_empty(row: &ShareRow) -> bool {
+    matches!(row.state, shoal_store::ShareState::Ready { bytes: 0, .. })
 }
 
 /// The announce token as it stands in the path.

@@ -10,6 +10,7 @@ pub(crate) const SHARE: u8 = b's';
 const INFOHASH: u8 = b'i';
 const LOG: u8 = b'l';
 const TAKER: u8 = b't';
+const PROBLEMS: u8 = b'p';
 const SETTING: u8 = b'n';
 const GROUP_RECORD: u8 = b'g';
 const CONTACT: u8 = b'c';
@@ -48,6 +49,11 @@ pub(crate) fn taker_prefix(id: &LinkId) -> Vec<u8> {
 /// One taker.
 pub(crate) fn taker(id: &LinkId, taker: &[u8]) -> Vec<u8> {
     key(TAKER, &[id.as_bytes(), taker])
+}
+
+/// What is known of the problems of a share's files.
+pub(crate) fn problems(id: &LinkId) -> Vec<u8> {
+    key(PROBLEMS, &[id.as_bytes()])
 }
 
 /// A setting, by name.

@@ -177,7 +177,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// Forgets a share with its log and takers; then an old link no longer says why it ended. One
+    /// Forgets a share with its log, takers and problems; then an old link no longer says why it ended. One
     /// that is not there is no error. Its artefacts go at the next [`Store::remove_unreferenced`].
     ///
     /// # Errors
@@ -190,6 +190,7 @@ impl Store {
                 batch.remove(keys::infohash(&infohash));
             }
             batch.remove(keys::share(id));
+            batch.remove(keys::problems(id));
             for prefix in [keys::log_prefix(id), keys::taker_prefix(id)] {
                 for key in self.0.db.scan_prefix(prefix).keys() {
                     batch.remove(key.map_err(|error| self.sled(error))?);

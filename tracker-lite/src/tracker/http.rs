@@ -8,6 +8,7 @@ use shoal_protocol::tracker::{
 };
 
 use super::{Announce, Refusal, Scratch, Tracker};
+use crate::torrents::Proof;
 
 /// The status of an answer. Refusals of a tracker have 200: clients show the reason only then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Tracker {
         let wanted = query.numwant.unwrap_or(self.config.numwant_default);
         let announce = Announce {
             infohash: query.infohash,
-            token,
+            proof: Proof::of_path(token),
             client,
             port: query.port,
             peer_id: query.peer_id,
@@ -146,7 +147,7 @@ impl Tracker {
         let mut files = Vec::with_capacity(infohashes.len());
         let mut refused = None;
         for infohash in infohashes {
-            match self.scrape(&infohash, token) {
+            match self.scrape(&infohash, Proof::of_path(token)) {
                 Ok(counts) => files.push((infohash, counts)),
                 Err(refusal) => refused = Some(refusal),
             }

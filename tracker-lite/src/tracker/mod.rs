@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::random::Xorshift;
 use crate::swarms::{Ask, Full, Peers, Place, Role, Swarms, Wants};
 use crate::tally::Pace;
-use crate::torrents::{Admission, AnnounceEvent, Listener, Torrents, Verdict};
+use crate::torrents::{Admission, AnnounceEvent, Listener, Proof, Torrents, Verdict};
 
 pub use http::Status;
 
@@ -54,7 +54,7 @@ struct State {
 /// An announce by either protocol.
 struct Announce<'a> {
     infohash: InfoHash,
-    token: Option<&'a str>,
+    proof: Proof<'a>,
     client: IpAddr,
     port: u16,
     peer_id: PeerId,
@@ -162,7 +162,7 @@ impl Tracker {
         peers: &mut Peers,
     ) -> Result<Granted, Refusal> {
         self.check_pace(now_s, announce.client)?;
-        self.check_torrent(&announce.infohash, announce.token)?;
+        self.check_torrent(&announce.infohash, announce.proof)?;
         let (addr, second) = self.addresses(announce);
         self.check_admission(announce, addr, second)?;
         let always = self.torrents.always_peers(&announce.infohash);
@@ -202,8 +202,8 @@ impl Tracker {
     }
 
     /// The counts of one torrent, or why there are none.
-    fn scrape(&self, infohash: &InfoHash, token: Option<&str>) -> Result<SwarmCounts, Refusal> {
-        self.check_torrent(infohash, token)?;
+    fn scrape(&self, infohash: &InfoHash, proof: Proof<'_>) -> Result<SwarmCounts, Refusal> {
+        self.check_torrent(infohash, proof)?;
         let always = self.torrents.always_peers(infohash);
         Ok(with_owner(self.counts(infohash), &always))
     }
@@ -219,8 +219,8 @@ impl Tracker {
         })
     }
 
-    fn check_torrent(&self, infohash: &InfoHash, token: Option<&str>) -> Result<(), Refusal> {
-        match self.torrents.check(infohash, token) {
+    fn check_torrent(&self, infohash: &InfoHash, proof: Proof<'_>) -> Result<(), Refusal> {
+        match self.torrents.check(infohash, proof) {
             Verdict::Known => Ok(()),
             Verdict::Gone { reason } => {
                 self.metrics.refused_gone.add();

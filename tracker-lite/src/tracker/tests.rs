@@ -7,6 +7,8 @@ use shoal_protocol::tracker::udp::{self, Request, Response};
 use shoal_protocol::tracker::url_data::UrlData;
 
 const KNOWN: InfoHash = InfoHash(*b"kkkkkkkkkkkkkkkkkkkk");
+/// Its infohash is as secret as its token.
+const UNGUESSED: InfoHash = InfoHash(*b"uuuuuuuuuuuuuuuuuuuu");
 const GONE: InfoHash = InfoHash(*b"gggggggggggggggggggg");
 
 /// One torrent that is known with a token, one that is gone.
@@ -15,10 +17,10 @@ struct Links {
 }
 
 impl Torrents for Links {
-    fn check(&self, infohash: &InfoHash, token: Option<&str>) -> Verdict {
-        match (*infohash, token) {
-            (KNOWN, Some("tok")) => Verdict::Known,
-            (GONE, Some("tok")) => Verdict::Gone {
+    fn check(&self, infohash: &InfoHash, proof: Proof<'_>) -> Verdict {
+        match (*infohash, proof) {
+            (KNOWN | UNGUESSED, Proof::Token("tok")) | (UNGUESSED, Proof::Untold) => Verdict::Known,
+            (GONE, Proof::Token("tok")) => Verdict::Gone {
                 reason: "this link was stopped on 1 May".into(),
             },
             _ => Verdict::Unknown,
@@ -337,6 +339,8 @@ fn an_announce_over_udp_needs_a_proven_address_and_a_token() {
         (GONE, &url[..], "stopped"),
         (KNOWN, b"", "does not know"),
         (KNOWN, b"/x", "does not know"),
+        (UNGUESSED, b"/announce/other", "does not know"),
+        (UNGUESSED, b"/announce", "does not know"),
     ] {
         let answer = udp_request(&tracker, &udp_announce(id, infohash, url), two).unwrap();
         let Response::Error { message, .. } = Response::parse(&answer).unwrap() else {
@@ -344,6 +348,11 @@ fn an_announce_over_udp_needs_a_proven_address_and_a_token() {
         };
         assert!(String::from_utf8_lossy(message).contains(reason));
     }
+    let answer = udp_request(&tracker, &udp_announce(id, UNGUESSED, b""), two).unwrap();
+    assert!(matches!(
+        Response::parse(&answer),
+        Ok(Response::Announce { leeches: 1, .. })
+    ));
 }
 
 #[test]

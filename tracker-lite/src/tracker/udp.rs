@@ -9,6 +9,7 @@ use shoal_protocol::tracker::url_data::UrlData;
 use shoal_protocol::tracker::{Target, compact};
 
 use super::{Announce, Scratch, Tracker};
+use crate::torrents::Proof;
 
 /// Bytes of a refusal's sentence in a packet.
 const MESSAGE_MAX_BYTES: usize = 400;
@@ -80,9 +81,12 @@ impl Tracker {
         client: IpAddr,
         scratch: &mut Scratch,
     ) {
-        let token = match Target::parse(&url.0) {
-            Ok(Target::Announce { token, .. } | Target::Scrape { token, .. }) => token,
-            Err(_) => None,
+        let proof = match Target::parse(&url.0) {
+            _ if url.0.is_empty() => Proof::Untold,
+            Ok(Target::Announce { token, .. } | Target::Scrape { token, .. }) => {
+                Proof::of_path(token)
+            }
+            Err(_) => Proof::Nothing,
         };
         let peer_bytes = match client {
             IpAddr::V4(_) => compact::V4_BYTES,
@@ -93,7 +97,7 @@ impl Tracker {
             now_s,
             &Announce {
                 infohash: announce.infohash,
-                token,
+                proof,
                 client,
                 port: announce.port,
                 peer_id: announce.peer_id,
@@ -135,12 +139,12 @@ impl Tracker {
         }
     }
 
-    /// An answer has a place for each infohash asked for; unknown ones get zeros. Torrents with a token are unknown
-    /// here: BEP 41 has no options for scrapes.
+    /// An answer has a place for each infohash asked for; unknown ones get zeros. BEP 41 has no options for
+    /// scrapes, so that nobody can show a token.
     fn udp_scrape(&self, transaction: u32, infohashes: &[InfoHash], scratch: &mut Scratch) {
         let mut entries = Vec::with_capacity(infohashes.len() * 12);
         for infohash in infohashes {
-            let counts = self.scrape(infohash, None).unwrap_or_default();
+            let counts = self.scrape(infohash, Proof::Untold).unwrap_or_default();
             udp::write_scrape_entry(counts, &mut entries);
         }
         Response::Scrape {

@@ -100,6 +100,7 @@ fn reason(code: u16) -> String {
         2 => "not authorized".to_owned(),
         3 => "it has no connection".to_owned(),
         4 => "it has no room for more mappings".to_owned(),
+        5 => "it cannot map ports".to_owned(),
         code => format!("code {code}"),
     }
 }

@@ -9,6 +9,8 @@ const VERSION: u8 = 2;
 const MAP: u8 = 1;
 const ANSWER: u8 = 0x80;
 const ANSWER_BYTES: usize = 60;
+/// RFC 6887, section 7.2.
+const HEADER_BYTES: usize = 24;
 
 /// Asks for a mapping, or renews it; with a lifetime of 0 it ends. Returns where it is and for how
 /// many seconds.
@@ -54,9 +56,18 @@ fn decode(answer: &[u8], want: &Want) -> Option<Result<(SocketAddrV4, u32), Trou
     if answer.first() == Some(&0) {
         return Some(Err(Trouble::Silent));
     }
+    // Some routers refuse with the header alone, or leave the rest zero; only the router's packets come here.
+    if let [VERSION, operation, _, result @ 1.., rest @ ..] = answer
+        && *operation == ANSWER | MAP
+        && rest.len() >= HEADER_BYTES - 4
+    {
+        let nonce = rest.get(HEADER_BYTES - 4..).and_then(<[u8]>::first_chunk);
+        let is_ours = nonce.is_none_or(|nonce| *nonce == want.nonce || *nonce == [0; 12]);
+        return is_ours.then(|| Err(Trouble::Refused(reason(*result))));
+    }
     let answer: &[u8; ANSWER_BYTES] = answer.first_chunk()?;
     let [version, operation, _, result, rest @ ..] = answer;
-    if *version != VERSION || *operation != ANSWER | MAP {
+    if *version != VERSION || *operation != ANSWER | MAP || *result != 0 {
         return None;
     }
     let mut rest = rest.as_slice();
@@ -71,10 +82,9 @@ fn decode(answer: &[u8], want: &Want) -> Option<Result<(SocketAddrV4, u32), Trou
     {
         return None;
     }
-    Some(match (result, external) {
-        (0, Some(ip)) => Ok((SocketAddrV4::new(ip, external_port), lifetime_s)),
-        (0, None) => Err(Trouble::Refused("it gave no IPv4 address".to_owned())),
-        (code, _) => Err(Trouble::Refused(reason(*code))),
+    Some(match external {
+        Some(ip) => Ok((SocketAddrV4::new(ip, external_port), lifetime_s)),
+        None => Err(Trouble::Refused("it gave no IPv4 address".to_owned())),
     })
 }
 
@@ -87,12 +97,18 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 /// Result codes, RFC 6887 section 7.4.
 fn reason(code: u8) -> String {
     match code {
-        2 => "not authorized".to_owned(),
+        1 => "it speaks another version of PCP".to_owned(),
+        2 => "not authorized: its settings may forbid it".to_owned(),
+        3 => "it found the request malformed".to_owned(),
+        4 => "it cannot map ports".to_owned(),
+        5 | 6 => "it found an option wrong".to_owned(),
         7 => "it has no connection".to_owned(),
         8 => "it has no room for more mappings".to_owned(),
+        9 => "it cannot map this protocol".to_owned(),
         10 => "this machine has too many mappings".to_owned(),
         11 => "the port is taken".to_owned(),
         12 => "there is another router in between".to_owned(),
+        13 => "it allows fewer peers".to_owned(),
         code => format!("code {code}"),
     }
 }
@@ -142,6 +158,16 @@ mod tests {
             decode(&answer(8), &WANT),
             Some(Err(Trouble::Refused(reason(8))))
         );
+        for short in [24, 36, 59] {
+            let refused = Some(Err(Trouble::Refused(reason(2))));
+            assert_eq!(decode(&answer(2)[..short], &WANT), refused, "{short}");
+        }
+        let mut zeros = answer(2);
+        zeros[24..].fill(0);
+        assert_eq!(
+            decode(&zeros, &WANT),
+            Some(Err(Trouble::Refused(reason(2))))
+        );
         assert_eq!(
             decode(&[0, 0x81, 0, 1, 0, 0, 0, 0], &WANT),
             Some(Err(Trouble::Silent))
@@ -165,6 +191,8 @@ mod tests {
         for want in [other_nonce, other_port, other_protocol] {
             assert_eq!(decode(&answer(0), &want), None);
         }
+        assert_eq!(decode(&answer(2), &other_nonce), None);
+        assert_eq!(decode(&answer(2)[..23], &WANT), None);
         assert_eq!(decode(&answer(0)[..59], &WANT), None);
         assert_eq!(decode(&[], &WANT), None);
     }
