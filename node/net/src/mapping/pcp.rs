@@ -57,8 +57,9 @@ fn decode(answer: &[u8], want: &Want) -> Option<Result<(SocketAddrV4, u32), Trou
         return Some(Err(Trouble::Silent));
     }
     // Some routers refuse with the header alone, or leave the rest zero; only the router's packets come here.
-    if let [VERSION, operation, _, result @ 1.., rest @ ..] = answer
+    if let [VERSION, operation, _, result, rest @ ..] = answer
         && *operation == ANSWER | MAP
+        && *result != 0
         && rest.len() >= HEADER_BYTES - 4
     {
         let nonce = rest.get(HEADER_BYTES - 4..).and_then(<[u8]>::first_chunk);
