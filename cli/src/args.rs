@@ -84,8 +84,9 @@ pub(crate) enum Command {
 /// Where a node listens and what it puts into links; `share` and `up` take these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct Listening {
-    /// Listen here (HTTP and BitTorrent over TCP; iroh on the same UDP port). Port 0 picks a free one that the home
-    /// remembers. For this node alone; for all to come: shoal config set listen.
+    /// Listen here (HTTP and BitTorrent over TCP; iroh on the same UDP port). By default that is port 7462 of all
+    /// addresses, or a free port where another program has that one. Port 0 picks a free one; the home remembers it.
+    /// For this node alone; for all to come: shoal config set listen ADDR:PORT.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// Put this address into links instead of those found; may be given several times.

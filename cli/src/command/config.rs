@@ -24,12 +24,12 @@ enum Action {
     Path,
     /// Print one setting, or all with what they mean.
     Get {
-        /// Name of a setting.
+        /// Name of a setting; without one all are listed.
         key: Option<String>,
     },
     /// Change a setting; a running node takes it at its next start.
     Set {
-        /// Name of a setting.
+        /// Name of a setting, as `shoal config get` lists them.
         key: String,
         /// Its new value; an empty one stands for the default of lists and addresses.
         #[arg(allow_hyphen_values = true)]

@@ -17,7 +17,7 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// End the node of this home, wherever it runs, and wait until it has ended.
 ///
-/// Its links rest until `shoal up`. A `shoal share` that waits in another terminal takes over, and this says so.
+/// Its links rest until `shoal up`. A `shoal share` that waits in another terminal takes over, and this command says so.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {}
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Form;
 use crate::{table, units};
 
-/// Show who took a share: when, how, and how much.
+/// Show who took a share: when, how, and how much (what the node itself says: `shoal logs`).
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// The share's id or its first letters (four at least), as `shoal shares` shows it.

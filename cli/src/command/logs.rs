@@ -15,7 +15,7 @@ use crate::logfile;
 use crate::output::{Form, Output};
 use crate::signals::Signals;
 
-/// Print the node's log, oldest line first. Works whether a node runs or not.
+/// Print the node's log, oldest line first, whether a node runs or not (who took a share: `shoal log`).
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Go on printing what is added, until Ctrl-C.

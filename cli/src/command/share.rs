@@ -36,7 +36,8 @@ pub(crate) struct ShareArgs {
     /// When the link ends: 30m, 12h, 7d, 2w, a day (2030-12-31: its end, here) or a moment (2030-12-31T18:00:00Z).
     #[arg(long, value_name = "TIME")]
     expires: Option<Expiry>,
-    /// End the link when that many people have taken everything.
+    /// End the link when that many people have taken everything. Somebody who begins holds a place, and keeps it while
+    /// they take; without a byte for ten minutes it is free again.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_downloads: Option<u32>,
     /// Announce it to the public BitTorrent DHT too, where anybody can see that it exists.

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
 
-/// Show how the node of this home is; exit code 10 if none runs.
+/// Show where the node of this home can be reached and what it does; exit code 10 if none runs.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {}
 

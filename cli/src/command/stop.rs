@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// End a link for good, within a second.
 ///
-/// From then on this node's tracker, seeder and web pages and its iroh side refuse the link, and say why.
+/// From then on this node refuses the link on every way, and says why to whoever comes with it.
 /// What was taken cannot be recalled. People who already have the files, or parts of them, in
 /// torrent clients of their own may go on giving them to each other.
 #[derive(Debug, Args)]
