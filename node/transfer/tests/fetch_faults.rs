@@ -205,6 +205,50 @@ async fn hashing_is_waited_for() {
     }
 }
 
+/// A node that is started anew hashes again, at whatever moment that is for its takers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hashes_again_is_waited_for() {
+    let node = Node::start(content()).await;
+    let all = ["/capability", "/record", "/manifest", "/blobs"];
+    *node.link.later.lock().unwrap() = [all, all].concat();
+    let dir = tempfile::tempdir().unwrap();
+    fetch(&node.url(), dir.path(), Ways::only(Way::Http))
+        .await
+        .unwrap();
+    assert!(node.link.later.lock().unwrap().is_empty());
+    assert_same(&node.link.content, dir.path(), Times::Manifest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lies_is_named() {
+    let node = Node::start(content()).await;
+    node.link.lying.store(true, Ordering::Relaxed);
+    let dir = tempfile::tempdir().unwrap();
+    let error = fetch(&node.url(), dir.path(), Ways::only(Way::Http))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(&node.web.to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_bittorrent_refuses_is_told() {
+    let node = Node::start(Content::new(
+        "share",
+        vec![Item::file("a\\b", noise(1, 40_000))],
+    ))
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let error = fetch(&node.url(), dir.path(), Ways::only(Way::Torrent))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, GetError::TorrentName { path } if path == "a\\b"),
+        "{error}"
+    );
+    fetch(&node.url(), dir.path(), Ways::all()).await.unwrap();
+    assert_same(&node.link.content, dir.path(), Times::Manifest);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_magnet_of_another_torrent_is_no_link() {
     let node = Node::start(content()).await;

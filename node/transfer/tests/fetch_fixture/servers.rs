@@ -51,6 +51,8 @@ pub struct Link {
     pub refusal: Mutex<Option<Refusal>>,
     /// Hashing goes on.
     pub counting: AtomicBool,
+    /// Ends of paths whose next request is answered with "ask again".
+    pub later: Mutex<Vec<&'static str>>,
     /// Sends wrong bytes of files.
     pub lying: AtomicBool,
     /// Does not know `/blobs`.
@@ -112,6 +114,7 @@ impl Node {
             content,
             refusal: Mutex::default(),
             counting: AtomicBool::new(false),
+            later: Mutex::default(),
             lying: AtomicBool::new(false),
             plain_only: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
@@ -399,6 +402,13 @@ async fn respond(request: Request<Incoming>, link: &Arc<Link>) -> Response<AnyBo
         .strip_prefix(&prefix)
         .unwrap_or("-")
         .to_owned();
+    {
+        let mut later = link.later.lock().unwrap();
+        if let Some(at) = later.iter().position(|end| path.ends_with(end)) {
+            later.remove(at);
+            return status(StatusCode::ACCEPTED);
+        }
+    }
     match path.as_str() {
         "/capability" => ok(link.capability().to_vec()),
         "/record" => match link.record() {
