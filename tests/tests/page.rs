@@ -1,5 +1,7 @@
 //! The page of a link in a real browser: Debian's Chromium, driven by `tests/py/browse.py`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
