@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use shoal_node::TlsFiles;
 
 use crate::command::{
     completions, config, devices, down, get, log, logs, man, pair, service, share, shares, status,
@@ -92,6 +93,12 @@ pub(crate) struct Listening {
     /// Put this address into links instead of those found; may be given several times.
     #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
     pub(crate) advertise: Vec<String>,
+    /// Speak https as well, on the same port, with this certificate (PEM); it is read again when it was renewed.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 impl Listening {
@@ -110,7 +117,30 @@ impl Listening {
             .advertise
             .iter()
             .map(|host| format!("--advertise={host}").into());
-        listen.chain(advertise).collect()
+        let file = |name: &str, path: &Option<PathBuf>| {
+            let mut option = OsString::from(name);
+            option.push(path.as_ref()?);
+            Some(option)
+        };
+        let tls = [
+            file("--tls-cert=", &self.tls_cert),
+            file("--tls-key=", &self.tls_key),
+        ];
+        listen
+            .chain(advertise)
+            .chain(tls.into_iter().flatten())
+            .collect()
+    }
+
+    /// Certificate and key, from wherever the command was called.
+    pub(crate) fn tls(&self) -> std::io::Result<Option<TlsFiles>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+                certificate: std::path::absolute(certificate)?,
+                key: std::path::absolute(key)?,
+            })),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -138,6 +168,8 @@ mod tests {
         let given = Listening {
             listen: Some("[::1]:0".parse().unwrap()),
             advertise: vec!["a.example".to_owned(), "[2001:db8::1]:80".to_owned()],
+            tls_cert: Some("a b.pem".into()),
+            tls_key: Some("/k".into()),
         };
         let words = ["shoal", "up"].map(OsString::from);
         let cli = Cli::try_parse_from(words.into_iter().chain(given.to_options())).unwrap();

@@ -309,7 +309,18 @@ fn refused(refusal: Refusal) -> Failure {
             "this link rests: its files cannot be read at the moment",
             "tell whoever gave it to you, and try later",
         ),
-        Refusal::Password => ("this link needs a password", "open its web address"),
+        Refusal::Password => (
+            "this link needs a password",
+            "run it in a terminal, which asks for it, or name a file that has it: --password-file FILE",
+        ),
+        Refusal::WrongPassword => (
+            "that is not the password of this link",
+            "try again, or ask whoever gave you the link",
+        ),
+        Refusal::TooManyTries => (
+            "too many wrong passwords were tried",
+            "wait a minute, then run the same command again",
+        ),
     };
     Failure::new(ErrorCode::Refused, what, next)
 }

@@ -10,6 +10,7 @@ mod failure;
 mod logfile;
 mod logging;
 mod output;
+mod password;
 mod qr;
 mod question;
 mod screen;

@@ -1,7 +1,7 @@
 //! What `shoal share` shows: addresses, a bar while hashing, then who takes what.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use shoal_api::{ApiError, Event, Reach, ShareView, TakerView};
+use shoal_api::{Access, ApiError, Event, Reach, ReachScope, ShareView, TakerView};
 use shoal_protocol::display::{bytes_human, escape};
 
 use crate::failure::Failure;
@@ -10,6 +10,8 @@ use crate::{qr, units};
 
 /// Files that are named as not given; the rest is counted.
 const PROBLEMS_SHOWN: u64 = 20;
+const PLAIN: &str = "In a browser this is plain HTTP: the network in between can read the files. --tls-cert and --tls-key encrypt it; `shoal get` takes an encrypted way where it can.";
+const PLAIN_PASSWORD: &str = "NOT ENCRYPTED: in a browser this is plain HTTP, and the network in between can read the password and the files. Use --tls-cert and --tls-key, or have it taken with: shoal get --via iroh";
 /// Takers that the live line names.
 const TAKERS_SHOWN: usize = 3;
 
@@ -40,6 +42,7 @@ pub(crate) struct Screen {
     code: Code,
     id: String,
     url: String,
+    access: Access,
     stage: Stage,
     bar: ProgressBar,
     problems: u64,
@@ -58,6 +61,7 @@ impl Screen {
             code,
             id: share.id.clone(),
             url: share.url.clone(),
+            access: share.access,
             stage: Stage::Hashing,
             bar,
             problems: 0,
@@ -191,6 +195,7 @@ impl Screen {
             let text = format!("{} not given", units::count(self.problems, "path"));
             self.output.note(&self.output.toned(&text, Tone::Bad));
         }
+        self.readable_by_others(reach);
         self.reach(reach);
         self.live(&[], 0);
         Ok(())
@@ -202,6 +207,20 @@ impl Screen {
             && let Some(code) = qr::code(&self.url)
         {
             self.output.note(code.trim_end());
+        }
+    }
+
+    /// Plain HTTP that leaves this machine.
+    fn readable_by_others(&self, reach: &Reach) {
+        if reach.scope == ReachScope::Machine || self.url.starts_with("https://") {
+            return;
+        }
+        match self.access {
+            Access::Open => self.output.note(&self.output.toned(PLAIN, Tone::Faint)),
+            // Also for programs: a password suggests that this is private.
+            Access::Password => self
+                .output
+                .aside(&self.output.toned(PLAIN_PASSWORD, Tone::Bad)),
         }
     }
 

@@ -43,7 +43,7 @@ impl Seat {
                 Ok(client) => {
                     if listening.is_given() {
                         context.output.aside(
-                            "A node runs on this home already: --listen and --advertise change nothing. To apply them: shoal down, then this command again.",
+                            "A node runs on this home already: --listen, --advertise, --tls-cert and --tls-key change nothing. To apply them: shoal down, then this command again.",
                         );
                     }
                     return Ok(Self::Client(client));
@@ -87,9 +87,13 @@ pub(crate) async fn start_node(context: &Context, listening: &Listening) -> Resu
         .log
         .open(home.log_dir())
         .map_err(|error| Failure::path("cannot write the log in", home.log_dir(), &error))?;
+    let tls = listening
+        .tls()
+        .map_err(|error| Failure::internal(format!("this folder has no name: {error}")))?;
     let overrides = Overrides {
         listen: listening.listen,
         advertise: listening.advertise.clone(),
+        tls,
     };
     let started = Node::start(home.clone(), config(context)?, overrides).await;
     let node = started.map_err(|error: NodeError| {

@@ -15,6 +15,7 @@ use shoal_protocol::magnet::Magnet;
 use shoal_protocol::manifest::{Entry, Kind, Manifest, Shape};
 use shoal_protocol::metainfo::{InfoBuilder, InfoEntry, Privacy, Torrent};
 use shoal_protocol::pairing::{Ephemeral, Guest, Hello as PairHello, Host, Offer};
+use shoal_protocol::password::Proof;
 use shoal_protocol::path::RelPath;
 use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, Reserved, UtMetadata,
@@ -296,6 +297,13 @@ fn hellos() -> Vec<Vec<u8>> {
         Hello {
             link: LinkId([1; 16]),
             taker: TakerToken([2; 16]),
+            proof: None,
+        }
+        .encode(),
+        Hello {
+            link: LinkId([1; 16]),
+            taker: TakerToken([2; 16]),
+            proof: Some(Proof([3; 32])),
         }
         .encode(),
         Welcome::Ready {

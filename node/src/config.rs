@@ -1,5 +1,6 @@
 //! The settings of a home: one TOML file, every key known by name, document and default.
 
+use crate::tls::TlsFiles;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, Value};
@@ -57,6 +58,7 @@ const HOSTS: &str =
     "hosts with or without port such as files.example.org or 203.0.113.7:7462, separated by commas";
 const WORDS: &str = "at most 200 characters, such as a name and a mail address";
 const SWITCH: &str = "true or false";
+const FILE: &str = "the absolute path of a file";
 
 /// All settings.
 pub const KEYS: &[Key] = &[
@@ -107,6 +109,18 @@ pub const KEYS: &[Key] = &[
         doc: "nodes of the BitTorrent DHT by which shares made with --public enter it",
         form: HOSTS,
         default: "router.bittorrent.com:6881,dht.transmissionbt.com:6881",
+    },
+    Key {
+        name: "tls-cert",
+        doc: "certificate (PEM) with which the TCP port speaks https as well; read again when it is renewed",
+        form: FILE,
+        default: "",
+    },
+    Key {
+        name: "tls-key",
+        doc: "private key (PEM) of that certificate",
+        form: FILE,
+        default: "",
     },
     Key {
         name: "log-level",
@@ -206,6 +220,19 @@ impl Config {
         self.set_value("contact")
     }
 
+    /// Certificate and key.
+    ///
+    /// # Errors
+    /// [`crate::NodeError::HalfTls`] if the file names one of them alone.
+    pub fn tls(&self) -> Result<Option<TlsFiles>, crate::NodeError> {
+        let file = |name| self.set_value(name).map(PathBuf::from);
+        match (file("tls-cert"), file("tls-key")) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            _ => Err(crate::NodeError::HalfTls),
+        }
+    }
+
     /// Nodes by which public shares enter the BitTorrent DHT.
     pub fn dht_bootstrap(&self) -> Vec<String> {
         self.list("dht-bootstrap")
@@ -287,6 +314,7 @@ fn wrong(key: &'static Key, value: &str) -> ConfigError {
 
 fn check(key: &'static Key, value: &str) -> Result<(), ConfigError> {
     let good = match key.form {
+        FILE => value.is_empty() || value.starts_with('/'),
         SWITCH => value == "true" || value == "false",
         ADDRESSES => value.is_empty() || value.parse::<SocketAddr>().is_ok(),
         HOSTS => value

@@ -46,6 +46,17 @@ pub enum NodeError {
         /// What is wrong with it.
         why: String,
     },
+    /// Certificate or key cannot be used.
+    #[error("{} cannot be used for TLS: {why}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Only one of certificate and key was named.
+    #[error("TLS needs a certificate and its key: name both, --tls-cert and --tls-key")]
+    HalfTls,
     /// The iroh endpoint does not start.
     #[error("the iroh endpoint does not start: {0}")]
     Iroh(String),

@@ -15,9 +15,11 @@ mod notify;
 mod ports;
 mod servers;
 mod service;
+mod tls;
 
 pub use config::Config;
 pub use error::NodeError;
 pub use home::{Home, Xdg};
 pub use node::{Node, Overrides};
 pub use shoal_transfer::fetch as get;
+pub use tls::TlsFiles;

@@ -1,7 +1,7 @@
 //! How the node can be reached: interfaces, the router, and what its owner says.
 
 use crate::ports::Ports;
-use crate::service::{Addresses, Context, Found, Network};
+use crate::service::{Addresses, Context, Found, Network, Scheme};
 use shoal_api::{MappingOutcome, Reach, ReachScope, Transport};
 use shoal_net::{
     Advertise, MapConfig, MapRequest, MapStage, Mappings, PortMapper, Protocol, ReachInput, reach,
@@ -22,15 +22,22 @@ pub(crate) struct Watcher {
     listen: SocketAddr,
     ports: Ports,
     advertise: Vec<String>,
+    scheme: Scheme,
     mappings: Mappings,
 }
 
 impl Watcher {
-    pub(crate) fn new(listen: SocketAddr, ports: Ports, advertise: Vec<String>) -> Self {
+    pub(crate) fn new(
+        listen: SocketAddr,
+        ports: Ports,
+        advertise: Vec<String>,
+        scheme: Scheme,
+    ) -> Self {
         Self {
             listen,
             ports,
             advertise,
+            scheme,
             mappings: Mappings::off(),
         }
     }
@@ -86,6 +93,7 @@ impl Watcher {
             mapped_tracker: mapped(Protocol::Udp, self.ports.tracker_udp)
                 .filter(|_| self.advertise.is_empty()),
             interfaces: &interfaces,
+            scheme: self.scheme,
             ports: self.ports,
         });
         Network {

@@ -11,7 +11,8 @@ use crate::identity::{Identity, fill_random, write_private};
 use crate::network;
 use crate::ports::{self, Bound, Carried, Remembered, Wish};
 use crate::servers;
-use crate::service::{Context, ContextParts, Records, Service, ServiceApi};
+use crate::service::{Context, ContextParts, Records, Scheme, Service, ServiceApi};
+use crate::tls::{Tls, TlsFiles};
 use rustix::fs::{FlockOperation, flock};
 use shoal_api::Api;
 use shoal_protocol::id::TakerToken;
@@ -36,6 +37,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// Addresses to put into links.
     pub advertise: Vec<String>,
+    /// Certificate and key.
+    pub tls: Option<TlsFiles>,
 }
 
 /// A running node. Dropping it without [`Node::shutdown`] leaves its tasks to the runtime's end.
@@ -63,6 +66,12 @@ impl Node {
     ) -> Result<Self, NodeError> {
         // Two libraries bring a provider each, so one has to be named; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = match overrides.tls {
+            Some(files) => Some(files),
+            None => config.tls()?,
+        };
+        // Before anything is taken: a wrong file leaves everything as it was.
+        let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
         make_private_dir(home.data_dir())?;
         let lock = take_lock(&home)?;
         let identity = Identity::load_or_create(&home)?;
@@ -90,7 +99,11 @@ impl Node {
             ip: listen.ip(),
         };
         remember(&store, wish, now)?;
-        let watcher = network::Watcher::new(listen, bound.ports, advertise);
+        let scheme = match tls {
+            None => Scheme::Http,
+            Some(_) => Scheme::Https,
+        };
+        let watcher = network::Watcher::new(listen, bound.ports, advertise, scheme);
         let stopping = CancellationToken::new();
         let context = Arc::new(Context::new(ContextParts {
             records: Records::new(store.clone()),
@@ -117,7 +130,7 @@ impl Node {
             lock,
             instead_of,
         };
-        node.serve(service, bound, watcher, &config)?;
+        node.serve(service, bound, watcher, tls, &config)?;
         Ok(node)
     }
 
@@ -174,6 +187,7 @@ impl Node {
         service: Arc<Service>,
         bound: Bound,
         watcher: network::Watcher,
+        tls: Option<Arc<Tls>>,
         config: &Config,
     ) -> Result<(), NodeError> {
         let token = make_token(&self.home)?;
@@ -189,6 +203,7 @@ impl Node {
             tcp,
             service.clone(),
             tracker.clone(),
+            tls,
             self.tasks.clone(),
             self.group.clone(),
         ));

@@ -4,10 +4,12 @@ use crate::error::NodeError;
 use crate::group::{GroupApi, GroupDoors, GroupService};
 use crate::node::make_private_dir;
 use crate::service::{Service, ServiceApi, TakerListener};
+use crate::tls::{self, Tls};
 use axum::Router;
 use iroh::endpoint::{RelayMode, presets};
 use iroh::{Endpoint, SecretKey};
 use shoal_api::socket::ShortPath;
+use shoal_gateway::Transport;
 use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
 use shoal_transfer::fetch::quic::Distance;
 use shoal_transfer::serve::iroh::OtherProtocols;
@@ -60,6 +62,7 @@ pub(crate) async fn serve_tcp(
     listener: TcpListener,
     service: Arc<Service>,
     tracker: Arc<Tracker>,
+    tls: Option<Arc<Tls>>,
     tasks: TaskTracker,
     group: Arc<GroupService>,
 ) {
@@ -80,6 +83,7 @@ pub(crate) async fn serve_tcp(
         router,
         seeder,
         bittorrent: service.context.switches.bittorrent,
+        tls,
         stopping: stopping.clone(),
     };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -118,6 +122,7 @@ struct Doors {
     router: Router,
     seeder: Seeder,
     bittorrent: bool,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
 }
 
@@ -137,15 +142,45 @@ impl Doors {
                     }
                 }
             }
+            Ok(Ok(1..)) if first[0] == tls::HANDSHAKE_FIRST_BYTE => {
+                if let Some(tls) = self.tls.clone() {
+                    self.serve_tls(stream, address, tls).await;
+                }
+            }
             // An encrypted BitTorrent handshake looks random. Closed without a word, clients try again in
             // plain; an answer would be taken for the other half of a key exchange.
             Ok(Ok(1..)) if !first.iter().all(|byte| is_of_method(*byte)) => {}
             Ok(Ok(1..)) => {
                 // Heads and small answers leave at once; bodies are written in large parts.
                 let _ = stream.set_nodelay(true);
-                shoal_gateway::serve_connection(stream, address, self.router, self.stopping).await;
+                let transport = match self.tls {
+                    None => Transport::Plain,
+                    Some(_) => Transport::PlainBesideTls,
+                };
+                shoal_gateway::serve_over(transport, stream, address, self.router, self.stopping)
+                    .await;
             }
             Ok(Ok(0) | Err(_)) | Err(_) => {}
+        }
+    }
+
+    async fn serve_tls(self, stream: TcpStream, address: SocketAddr, tls: Arc<Tls>) {
+        let _ = stream.set_nodelay(true);
+        let shake_hands = async {
+            let acceptor = tokio::task::spawn_blocking(move || tls.acceptor()).await;
+            acceptor.map_err(io::Error::other)?.accept(stream).await
+        };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(FIRST_BYTE_TIMEOUT, shake_hands) => shaken,
+            () = self.stopping.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                let (router, stopping) = (self.router, self.stopping);
+                shoal_gateway::serve_over(Transport::Tls, stream, address, router, stopping).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS connection"),
+            Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{LinkId, TakerToken};
 use crate::limits::{CAPABILITY_MAX_BYTES, RECORD_MAX_BYTES};
+use crate::password::Proof;
 
 /// The ALPN of links over iroh.
 pub const ALPN: &[u8] = b"shoal/share/1";
@@ -17,6 +18,8 @@ pub struct Hello {
     pub link: LinkId,
     /// By which the taker counts once.
     pub taker: TakerToken,
+    /// That the password is known, for [`crate::password::Challenge::IROH`]; only links with a password ask for it.
+    pub proof: Option<Proof>,
 }
 
 /// First message of the node.
@@ -60,8 +63,14 @@ pub enum Refusal {
     #[error("this link rests: its files cannot be read at the moment, try later")]
     Resting = 5,
     /// A password is needed first.
-    #[error("this link needs a password: open its web address")]
+    #[error("this link needs a password")]
     Password = 6,
+    /// The password that was given is not the right one.
+    #[error("that is not the password of this link: try again, or ask whoever gave you the link")]
+    WrongPassword = 7,
+    /// Too many wrong passwords, from this address or for this link.
+    #[error("too many wrong passwords were tried: wait a minute, then try again")]
+    TooManyTries = 8,
 }
 
 impl Refusal {
@@ -73,6 +82,8 @@ impl Refusal {
             Self::UsedUp,
             Self::Resting,
             Self::Password,
+            Self::WrongPassword,
+            Self::TooManyTries,
         ]
         .into_iter()
         .find(|refusal| *refusal as u8 == code)
@@ -83,9 +94,13 @@ impl Hello {
     /// Canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.u8(1);
+        // Without a proof the bytes are those that nodes of any version know.
+        w.u8(if self.proof.is_some() { 2 } else { 1 });
         w.raw(self.link.as_bytes());
         w.raw(self.taker.as_bytes());
+        if let Some(proof) = &self.proof {
+            w.raw(&proof.0);
+        }
         w.finish()
     }
 
@@ -95,12 +110,17 @@ impl Hello {
     /// See [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.u8()? != 1 {
+        let version = r.u8()?;
+        if !matches!(version, 1 | 2) {
             return Err(DecodeError::Newer);
         }
         let hello = Self {
             link: LinkId(r.array()?),
             taker: TakerToken(r.array()?),
+            proof: match version {
+                1 => None,
+                _ => Some(Proof(r.array()?)),
+            },
         };
         r.finish()?;
         Ok(hello)
@@ -159,11 +179,14 @@ mod tests {
 
     #[test]
     fn greetings_go_round() {
-        let hello = Hello {
-            link: LinkId([1; 16]),
-            taker: TakerToken([2; 16]),
-        };
-        assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
+        for proof in [None, Some(Proof([3; 32]))] {
+            let hello = Hello {
+                link: LinkId([1; 16]),
+                taker: TakerToken([2; 16]),
+                proof,
+            };
+            assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
+        }
         for welcome in [
             Welcome::Ready {
                 capability: vec![1, 2],
@@ -171,6 +194,7 @@ mod tests {
             },
             Welcome::Counting { capability: vec![] },
             Welcome::Refused(Refusal::UsedUp),
+            Welcome::Refused(Refusal::TooManyTries),
         ] {
             assert_eq!(Welcome::decode(&welcome.encode()), Ok(welcome));
         }

@@ -3,6 +3,7 @@
 //! Everything that arrives from outside is parsed here, by functions from bytes to values that
 //! have a limit and a typed error, so that each can be fuzzed on its own.
 
+pub mod attempts;
 pub mod bencode;
 pub mod capability;
 pub mod codec;
@@ -18,6 +19,7 @@ pub mod magnet;
 pub mod manifest;
 pub mod metainfo;
 pub mod pairing;
+pub mod password;
 pub mod path;
 pub mod peerwire;
 pub mod range;

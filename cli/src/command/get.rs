@@ -1,5 +1,6 @@
 //! `shoal get`.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +9,15 @@ use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 use shoal_node::get::{self, Event, Fetched, GetRequest, Outcome, Phase, Progress, WayState, Ways};
 use shoal_protocol::display::{bytes_human, escape, escape_os};
+use shoal_protocol::hello::Refusal;
 use shoal_protocol::link::Link;
+use shoal_protocol::password::Key;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Form, Output, Tone};
+use crate::password;
 use crate::screen::style;
 use crate::signals::Signals;
 use crate::units;
@@ -39,6 +43,12 @@ pub(crate) struct FetchArgs {
     /// about half a minute, as it does for cp, rsync and browsers. With it, a power cut leaves all of it or none.
     #[arg(long)]
     fsync: bool,
+    /// Where the link has a password: the first line of this file. Without it the terminal is asked.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Trust certificates (https) that the authorities in this file (PEM) signed, besides the system's.
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -51,15 +61,16 @@ enum Via {
     Http,
 }
 
+/// Passwords that a person may mistype before the command ends.
+const TYPED_MAX: usize = 3;
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failure> {
     let output = &context.output;
     let link = link(&args.link)?;
-    let mut signals = Signals::listen()?;
     let into = std::path::absolute(&args.output)
         .map_err(|error| Failure::path("cannot find", &args.output, &error))?;
-    let cancel = CancellationToken::new();
-    let screen = Arc::new(Screen::new(output.clone(), cancel.clone()));
-    let request = GetRequest {
+    let mut request = GetRequest {
         link,
         into,
         ways: ways(&args.via),
@@ -71,6 +82,77 @@ pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failur
             ..get::Options::default()
         },
     };
+    if let Some(path) = &args.cacert {
+        request.options.authorities = authorities(path)?;
+    }
+    if let Some(path) = &args.password_file {
+        let password = password::in_file(path, output)?;
+        request.options.password = Some(key(password, &request.link).await?);
+    }
+    let mut typed = 0;
+    loop {
+        let fetched = fetch(request.clone(), output).await?;
+        match fetched {
+            Ok(fetched) => return done(&fetched, output),
+            Err(get::GetError::Refused(why @ (Refusal::Password | Refusal::WrongPassword)))
+                if args.password_file.is_none() && typed < TYPED_MAX && is_asked(output) =>
+            {
+                if why == Refusal::WrongPassword {
+                    output.note("That is not the password of this link.");
+                }
+                typed += 1;
+                let password = password::typed("Password of the link: ").await?;
+                request.options.password = Some(key(password, &request.link).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether somebody sits at a terminal who can be asked.
+fn is_asked(output: &Output) -> bool {
+    output.form == Form::Human && std::io::stdin().is_terminal()
+}
+
+/// What a password makes for the link that is fetched.
+async fn key(text: String, link: &Link) -> Result<Key, Failure> {
+    let id = match link {
+        Link::Web(web) => Some(web.id),
+        Link::Magnet(magnet) => magnet.capability.as_ref().map(|it| it.capability.link_id()),
+    };
+    let no_password = || {
+        Failure::usage(
+            "a magnet that Shoal did not make has no password",
+            "leave --password-file out",
+        )
+    };
+    password::key(text, id.ok_or_else(no_password)?).await
+}
+
+/// Certificates of authorities, as PEM.
+fn authorities(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error| Failure::path("cannot read the certificates in", path, &error);
+    let text = std::fs::read(path).map_err(failed)?;
+    let has_one = text
+        .windows(CERTIFICATE.len())
+        .any(|part| part == CERTIFICATE);
+    if !has_one {
+        return Err(Failure::usage(
+            format!("there is no certificate in {}", shown(path)),
+            "name a PEM file: it has lines that begin with -----BEGIN CERTIFICATE-----",
+        ));
+    }
+    Ok(text)
+}
+
+/// One run, with its progress on the screen.
+async fn fetch(
+    request: GetRequest,
+    output: &Output,
+) -> Result<Result<Fetched, get::GetError>, Failure> {
+    let mut signals = Signals::listen()?;
+    let cancel = CancellationToken::new();
+    let screen = Arc::new(Screen::new(output.clone(), cancel.clone()));
     let fetching = get::get(request, screen.clone(), cancel.clone());
     tokio::pin!(fetching);
     let fetched = tokio::select! {
@@ -85,10 +167,7 @@ pub(crate) async fn run(args: FetchArgs, context: &Context) -> Result<(), Failur
         }
     };
     screen.end()?;
-    match fetched {
-        Ok(fetched) => done(&fetched, output),
-        Err(error) => Err(error.into()),
-    }
+    Ok(fetched)
 }
 
 /// Not clap's to parse: it would quote a magnet of a thousand letters before it says what is wrong with it.

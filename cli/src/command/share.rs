@@ -7,7 +7,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
-use shoal_api::{ErrorCode, Publicity, ShareRequest, ShareView};
+use shoal_api::{ErrorCode, Publicity, Secret, ShareRequest, ShareView};
 use shoal_protocol::display::escape_os;
 
 use crate::args::Listening;
@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::logging::{self, Stderr};
+use crate::password;
 use crate::screen::{Code, News, Screen};
 use crate::seat::{self, Seat};
 use crate::signals::Signals;
@@ -46,6 +47,12 @@ pub(crate) struct ShareArgs {
     /// Call this web address (POST, JSON) when somebody opens the link, begins, or has everything, and when it ends.
     #[arg(long, value_name = "URL", value_parser = web_address)]
     notify: Option<String>,
+    /// Ask for a password now, twice: nobody sees anything of the files without it, and there is no magnet.
+    #[arg(long, conflicts_with_all = ["password_file", "public"])]
+    password: bool,
+    /// The same, with the first line of this file as the password.
+    #[arg(long, value_name = "FILE", conflicts_with = "public")]
+    password_file: Option<PathBuf>,
     #[command(flatten)]
     listening: Listening,
     /// Draw no QR code.
@@ -59,13 +66,15 @@ What a link does not promise:
   Stopping a link, or its end, cannot recall what was taken.
   Torrent clients that have the files, or parts of them, may go on giving them to each other.
   Torrent clients of others may announce the link to the public DHT, also without --public.
+  A password guards the getting of a link, not its passing on: who knows both has the files.
   BitTorrent and plain HTTP are not encrypted: the network in between can read along. iroh is encrypted.";
 
 pub(crate) async fn run(args: ShareArgs, context: &Context) -> Result<(), Failure> {
     let level = seat::config(context)?.log_level();
     logging::begin(context, &level, Stderr::Asked);
     let mut signals = Signals::listen()?;
-    let request = request(&args)?;
+    let mut request = request(&args)?;
+    request.password = password(&args, context).await?.map(Secret);
     let seat = Seat::take(context, &args.listening).await?;
     let share = match seat.api().create_share(request).await {
         Ok(share) => share,
@@ -204,6 +213,15 @@ fn goes_on(share: &ShareView, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As asked for: from a file, from the terminal, or none.
+async fn password(args: &ShareArgs, context: &Context) -> Result<Option<String>, Failure> {
+    match &args.password_file {
+        Some(path) => password::in_file(path, &context.output).map(Some),
+        None if args.password => password::new().await.map(Some),
+        None => Ok(None),
+    }
+}
+
 fn request(args: &ShareArgs) -> Result<ShareRequest, Failure> {
     let paths = args
         .paths
@@ -226,6 +244,7 @@ fn request(args: &ShareArgs) -> Result<ShareRequest, Failure> {
             Publicity::Private
         },
         notify: args.notify.clone(),
+        password: None,
     })
 }
 

@@ -20,10 +20,10 @@ pub use devices::{
 };
 pub use error::{ApiError, EXIT_CODES, EXIT_OK, ErrorCode};
 pub use event::{Event, Phase};
-pub use request::{Publicity, ShareRequest};
+pub use request::{Publicity, Secret, ShareRequest};
 pub use view::{
-    LogRow, LogWhat, Mapping, MappingOutcome, NodeStatus, Ports, Problem, Reach, ReachScope,
-    ShareCounts, ShareEnd, ShareState, ShareView, TakerView, Transport, Way,
+    Access, LogRow, LogWhat, Mapping, MappingOutcome, NodeStatus, Ports, Problem, Reach,
+    ReachScope, ShareCounts, ShareEnd, ShareState, ShareView, TakerView, Transport, Way,
 };
 
 use futures::stream::BoxStream;

@@ -41,6 +41,9 @@ pub struct ShareView {
     pub taking: u64,
     /// Whom it is announced to.
     pub publicity: Publicity,
+    /// What takers need besides the link.
+    #[serde(default)]
+    pub access: Access,
     /// Files that are not given, and why.
     pub problems: Vec<Problem>,
     /// How many more there are than these.
@@ -52,6 +55,17 @@ pub struct ShareView {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// What takers need besides a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Nothing.
+    #[default]
+    Open,
+    /// A password.
+    Password,
 }
 
 /// How far a share's hashing is.

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shoal_protocol::hello::Refusal;
 
 /// On every answer that gives nothing because of the link itself: `unknown`, `stopped`, `expired`,
-/// `used-up`, `resting` or `password`.
+/// `used-up`, `resting`, `password`,
+/// `wrong-password` or `too-many-tries`.
 pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("shoal-refusal");
 
 /// What a page of ours may load: nothing that does not come from this node, and nothing
@@ -129,10 +130,7 @@ impl Problem {
             headers.insert(name, value);
         }
         if let Some(refusal) = self.refusal {
-            headers.insert(
-                REFUSAL_HEADER,
-                HeaderValue::from_static(refusal_word(refusal)),
-            );
+            refusal_header(headers, refusal);
         }
         response
     }
@@ -144,7 +142,8 @@ impl From<Refusal> for Problem {
             Refusal::Unknown => StatusCode::NOT_FOUND,
             Refusal::Stopped | Refusal::Expired | Refusal::UsedUp => StatusCode::GONE,
             Refusal::Resting => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::Password => StatusCode::FORBIDDEN,
+            Refusal::Password | Refusal::WrongPassword => StatusCode::FORBIDDEN,
+            Refusal::TooManyTries => StatusCode::TOO_MANY_REQUESTS,
         };
         let mut problem = Self::new(status, refusal_word(refusal), refusal.to_string());
         problem.refusal = Some(refusal);
@@ -192,6 +191,15 @@ pub(crate) fn secret(headers: &mut HeaderMap) {
     }
 }
 
+/// Says to programs why nothing is given.
+pub(crate) fn refusal_header(headers: &mut HeaderMap, refusal: Refusal) {
+    let word = HeaderValue::from_static(refusal_word(refusal));
+    headers.insert(REFUSAL_HEADER, word);
+    if refusal == Refusal::TooManyTries {
+        headers.insert(header::RETRY_AFTER, crate::password::retry_after());
+    }
+}
+
 fn refusal_word(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown => "unknown",
@@ -200,6 +208,8 @@ fn refusal_word(refusal: Refusal) -> &'static str {
         Refusal::UsedUp => "used-up",
         Refusal::Resting => "resting",
         Refusal::Password => "password",
+        Refusal::WrongPassword => "wrong-password",
+        Refusal::TooManyTries => "too-many-tries",
     }
 }
 

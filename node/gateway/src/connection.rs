@@ -48,8 +48,32 @@ pub async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_over(Transport::Plain, stream, addr, router, shutdown).await;
+}
+
+/// What a connection came over, and with it how far what it carries can be read by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain TCP, and there is nothing better.
+    Plain,
+    /// Plain TCP on a port that speaks TLS too: browsers are sent there.
+    PlainBesideTls,
+    /// TLS.
+    Tls,
+}
+
+/// As [`serve_connection`], for a connection of which more is known.
+pub async fn serve_over<S>(
+    transport: Transport,
+    stream: S,
+    addr: SocketAddr,
+    router: Router,
+    shutdown: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-    serve(stream, Some(addr), router, shutdown).await;
+    serve(stream, Some((addr, transport)), router, shutdown).await;
 }
 
 /// Serves the local API until the node ends; returns when its connections have ended.
@@ -83,15 +107,19 @@ pub async fn serve_unix(
     Ok(())
 }
 
-async fn serve<S>(stream: S, addr: Option<SocketAddr>, router: Router, shutdown: CancellationToken)
-where
+async fn serve<S>(
+    stream: S,
+    from: Option<(SocketAddr, Transport)>,
+    router: Router,
+    shutdown: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let delivery = Delivery::default();
     let service = TowerToHyperService::new(router);
     let extended = delivery.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        extend(request.extensions_mut(), addr, &extended);
+        extend(request.extensions_mut(), from, &extended);
         service.call(request.map(Body::new))
     });
     let mut connection = Box::pin(
@@ -122,9 +150,14 @@ where
     drop(connection);
 }
 
-fn extend(extensions: &mut http::Extensions, addr: Option<SocketAddr>, delivery: &Delivery) {
-    if let Some(addr) = addr {
+fn extend(
+    extensions: &mut http::Extensions,
+    from: Option<(SocketAddr, Transport)>,
+    delivery: &Delivery,
+) {
+    if let Some((addr, transport)) = from {
         extensions.insert(ConnectInfo(addr));
+        extensions.insert(transport);
     }
     extensions.insert(delivery.clone());
 }

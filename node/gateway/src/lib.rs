@@ -16,6 +16,7 @@ mod list;
 mod local;
 mod naming;
 mod page;
+mod password;
 pub mod port;
 mod public;
 mod target;
@@ -23,12 +24,13 @@ mod zip;
 
 pub use answer::REFUSAL_HEADER;
 pub use connection::{
-    HEAD_MAX_BYTES, HEAD_TIMEOUT, HEADERS_MAX, SHUTDOWN_GRACE, STALL_TIMEOUT, serve_connection,
-    serve_unix,
+    HEAD_MAX_BYTES, HEAD_TIMEOUT, HEADERS_MAX, SHUTDOWN_GRACE, STALL_TIMEOUT, Transport,
+    serve_connection, serve_over, serve_unix,
 };
 pub use devices::device_routes;
 pub use list::PAGE_ROWS;
 pub use local::{local_router, local_router_with};
+pub use password::SESSION_HEADER;
 pub use public::{TAKER_HEADER, public_router};
 
 /// Bytes of a `User-Agent` that are kept.

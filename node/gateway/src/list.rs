@@ -107,7 +107,7 @@ fn asked_page(query: Option<&str>) -> Option<usize> {
 
 /// As the visitor called us: the one address that is known to work for them. A proxy's word that
 /// it speaks TLS is taken, since it can mislead only the visitor who sent it.
-fn origin(headers: &HeaderMap) -> String {
+pub(crate) fn origin(headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());

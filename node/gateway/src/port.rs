@@ -8,12 +8,14 @@ use futures::stream::BoxStream;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{InfoHash, LinkId, TakerToken};
 use shoal_protocol::manifest::Shape;
+use shoal_protocol::password::Proof;
 use shoal_protocol::path::RelPath;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The links of a node.
+#[async_trait::async_trait]
 pub trait Links: Send + Sync + 'static {
     /// The share behind a link, if it gives anything at this moment.
     ///
@@ -23,6 +25,44 @@ pub trait Links: Send + Sync + 'static {
 
     /// Whom to ask about links, as the sharer wrote it. Shown to who has a link alone.
     fn contact(&self) -> Option<String>;
+
+    /// A value for which a taker shows that it knows the link's password, instead of sending it.
+    ///
+    /// # Errors
+    /// Why the link gives nothing.
+    fn challenge(&self, id: &LinkId) -> Result<Bytes, Refusal>;
+
+    /// Gives a session to who knows the password. Waits for its turn, because passwords are slow to check.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPassword`], [`Refusal::TooManyTries`], or why the link gives nothing.
+    async fn unlock(
+        &self,
+        id: &LinkId,
+        visitor: &Visitor,
+        knows: Knows,
+    ) -> Result<Unlocked, Refusal>;
+}
+
+/// What somebody knows of a password.
+pub enum Knows {
+    /// The password, from a form.
+    Password(String),
+    /// A proof for a challenge.
+    Proof {
+        /// What [`Links::challenge`] gave.
+        challenge: Bytes,
+        /// The proof.
+        proof: Proof,
+    },
+}
+
+/// A link that was opened with its password.
+pub struct Unlocked {
+    /// What the visitor presents from now on: hexadecimal digits.
+    pub session: String,
+    /// Seconds for which it is believed.
+    pub lasts_s: u64,
 }
 
 /// Who asks.
@@ -34,6 +74,8 @@ pub struct Visitor {
     pub taker: Option<TakerToken>,
     /// `User-Agent`, printable and at most [`crate::AGENT_MAX_BYTES`] long.
     pub agent: Option<String>,
+    /// What [`Links::unlock`] gave, from a cookie or a header; unchecked.
+    pub session: Option<String>,
 }
 
 /// A share as strangers see it.

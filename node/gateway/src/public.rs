@@ -6,10 +6,12 @@ use crate::AGENT_MAX_BYTES;
 use crate::answer::{Form, Problem, secret};
 use crate::assets;
 use crate::buffer::Pool;
+use crate::connection::Transport;
 use crate::content::Content;
 use crate::delivery::Delivery;
 use crate::list;
 use crate::naming::{Naming, disposition};
+use crate::password::{self, UNLOCK_MAX_BYTES};
 use crate::port::{FileError, Links, PublicShare, Stage, Visitor};
 use crate::target::{PREFIX, Target, What};
 use crate::zip::Archives;
@@ -21,7 +23,7 @@ use axum::routing::any;
 use bytes::{Bytes, BytesMut};
 use futures::stream::StreamExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
@@ -36,6 +38,9 @@ use std::time::Duration;
 /// Time for the whole body of a request, and for each part of it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(300);
 const BODY_PART_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// By which a proxy in front says how the visitor reached it.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// Header of a taker token.
 pub const TAKER_HEADER: &str = "shoal-taker";
@@ -98,10 +103,14 @@ async fn link(State(public): State<Public>, request: Request) -> Response {
 
 impl Public {
     async fn answer(self, request: Request) -> Result<Response, Problem> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        note_transport(&mut head);
+        if let Some(encrypted) = encrypted(&head) {
+            return Ok(moved(&encrypted));
+        }
         let target = Target::parse(head.uri.path()).ok_or(Refusal::Unknown)?;
         let allowed = match target.what {
-            What::Blobs | What::Done => &[Method::POST][..],
+            What::Blobs | What::Done | What::Unlock => &[Method::POST][..],
             _ => &[Method::GET, Method::HEAD][..],
         };
         if target.what == What::Nothing {
@@ -109,21 +118,59 @@ impl Public {
         }
         if !allowed.contains(&head.method) {
             return Err(Problem::method(match target.what {
-                What::Blobs | What::Done => "POST",
+                What::Blobs | What::Done | What::Unlock => "POST",
                 _ => "GET, HEAD",
             }));
         }
         let visitor = visitor(&head)?;
+        let path = format!("{PREFIX}{}", target.id);
+        match target.what {
+            What::Challenge => return Ok(octets(self.links.challenge(&target.id)?)),
+            What::Unlock => return self.unlock(&target.id, &visitor, &path, &head, body).await,
+            _ => {}
+        }
+        let share = match self.links.open(&target.id, &visitor) {
+            Err(Refusal::Password) => {
+                let form = Form::of(&head.headers);
+                return Ok(password::form(Refusal::Password, &*self.links, &path, form));
+            }
+            opened => opened?,
+        };
         let visit = Visit {
-            share: self.links.open(&target.id, &visitor)?,
+            share,
             visitor,
             delivery: head.extensions.get().cloned().unwrap_or_default(),
             pool: self.pool,
             archives: self.archives,
             id: target.id,
-            path: format!("{PREFIX}{}", target.id),
+            path,
         };
         visit.answer(target.what, head, body).await
+    }
+
+    /// A form or a proof: a session, or the form again.
+    async fn unlock(
+        &self,
+        id: &LinkId,
+        visitor: &Visitor,
+        path: &str,
+        head: &Parts,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        let body = read_body(body, UNLOCK_MAX_BYTES).await?;
+        let (said, knows) = password::said(&head.headers, &body)?;
+        match self.links.unlock(id, visitor, knows).await {
+            Ok(unlocked) => Ok(password::open(&unlocked, said, path, is_secure(head))),
+            Err(refusal @ (Refusal::Password | Refusal::WrongPassword | Refusal::TooManyTries)) => {
+                Ok(password::form(
+                    refusal,
+                    &*self.links,
+                    path,
+                    Form::of(&head.headers),
+                ))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 }
 
@@ -163,7 +210,7 @@ impl Visit {
                 self.share.done(&self.visitor);
                 Ok(empty(StatusCode::NO_CONTENT))
             }
-            What::Nothing => Err(Problem::nothing()),
+            What::Nothing | What::Challenge | What::Unlock => Err(Problem::nothing()),
         }
     }
 
@@ -322,7 +369,45 @@ fn visitor(head: &Parts) -> Result<Visitor, Problem> {
         addr: addr.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |info| info.0),
         taker,
         agent,
+        session: password::session(headers),
     })
+}
+
+/// Says of our own TLS what a proxy says of its own.
+fn note_transport(head: &mut Parts) {
+    if head.extensions.get() == Some(&Transport::Tls) {
+        let name = HeaderName::from_static(FORWARDED_PROTO);
+        head.headers.insert(name, HeaderValue::from_static("https"));
+    }
+}
+
+/// Where a browser is sent that came without encryption although it could have it. Programs are not: addresses
+/// from before there was a certificate go on to work for them.
+fn encrypted(head: &Parts) -> Option<String> {
+    let plain = head.extensions.get() == Some(&Transport::PlainBesideTls) && !is_secure(head);
+    if !plain || Form::of(&head.headers) != Form::Html {
+        return None;
+    }
+    let origin = list::origin(&head.headers);
+    let host = origin.strip_prefix("http://")?;
+    let path = head.uri.path_and_query()?.as_str();
+    Some(format!("https://{host}{path}"))
+}
+
+fn moved(address: &str) -> Response {
+    let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+    if let Ok(address) = HeaderValue::from_str(address) {
+        response.headers_mut().insert(header::LOCATION, address);
+    }
+    response
+}
+
+/// Whether the visitor's side of the connection is encrypted. A proxy's word that it speaks TLS is taken,
+/// since it can mislead only the visitor who sent it.
+fn is_secure(head: &Parts) -> bool {
+    head.headers
+        .get(FORWARDED_PROTO)
+        .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 async fn read_body(mut body: Body, max_bytes: usize) -> Result<Bytes, Problem> {

@@ -51,6 +51,10 @@ pub(crate) enum What {
     Blobs,
     /// `done`
     Done,
+    /// `challenge`
+    Challenge,
+    /// `unlock`
+    Unlock,
     /// A path that names nothing.
     Nothing,
 }
@@ -85,6 +89,8 @@ impl What {
                 "manifest" => What::Manifest,
                 "blobs" => What::Blobs,
                 "done" => What::Done,
+                "challenge" => What::Challenge,
+                "unlock" => What::Unlock,
                 name if name.ends_with(".torrent") => What::Torrent,
                 name if name.ends_with(".zip") => What::Zip,
                 _ => What::Nothing,
@@ -178,6 +184,8 @@ mod tests {
             ("/manifest", What::Manifest),
             ("/blobs", What::Blobs),
             ("/done", What::Done),
+            ("/challenge", What::Challenge),
+            ("/unlock", What::Unlock),
             ("/else", What::Nothing),
         ] {
             assert_eq!(what(rest), expected, "{rest}");

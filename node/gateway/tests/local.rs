@@ -49,6 +49,7 @@ fn view(id: &str, roots: Vec<PathBuf>) -> ShareView {
         completed: 0,
         taking: 0,
         publicity: Publicity::Private,
+        access: shoal_api::Access::Open,
         problems: vec![],
         more_problems: 0,
         reach: reach(),

@@ -19,6 +19,28 @@ pub(crate) struct Addresses {
     pub(crate) iroh: Vec<SocketAddr>,
     /// `host:port` of the UDP tracker, in the order of `web`.
     pub(crate) udp_tracker: Vec<String>,
+    /// Of pages and files. Trackers stay on plain HTTP, which the port answers too: BitTorrent tells the network
+    /// as much, and its clients refuse a certificate that is not for an address as they know it.
+    pub(crate) scheme: Scheme,
+}
+
+/// How web addresses begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Scheme {
+    /// Plain.
+    #[default]
+    Http,
+    /// With a certificate.
+    Https,
+}
+
+impl std::fmt::Display for Scheme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
 }
 
 /// From what is known: addresses to advertise by setting, mapped by the router, and of interfaces.
@@ -29,12 +51,16 @@ pub(crate) struct Found<'a> {
     pub(crate) mapped_tracker: Option<SocketAddr>,
     pub(crate) interfaces: &'a [IpAddr],
     pub(crate) ports: Ports,
+    pub(crate) scheme: Scheme,
 }
 
 impl Addresses {
     /// Advertised ones go first, then what the router mapped, then the interfaces.
     pub(crate) fn of(found: &Found<'_>) -> Self {
-        let mut addresses = Self::default();
+        let mut addresses = Self {
+            scheme: found.scheme,
+            ..Self::default()
+        };
         for host in found.advertise {
             addresses.web.push(with_port(host, found.ports.tcp));
             addresses
@@ -74,7 +100,7 @@ impl Addresses {
     pub(crate) fn urls(&self, link: &LinkId) -> Vec<String> {
         self.web
             .iter()
-            .map(|host| format!("http://{host}/s/{link}"))
+            .map(|host| format!("{}://{host}/s/{link}", self.scheme))
             .collect()
     }
 
@@ -91,7 +117,7 @@ impl Addresses {
         let web = self
             .web
             .iter()
-            .map(|host| Hint::Web(format!("http://{host}")))
+            .map(|host| Hint::Web(format!("{}://{host}", self.scheme)))
             .take(CAPABILITY_MAX_HINTS / 2);
         let iroh = self
             .iroh
@@ -123,7 +149,7 @@ impl Addresses {
         self.web
             .iter()
             .take(IN_MAGNET)
-            .map(|host| format!("http://{host}/s/{link}/w/"))
+            .map(|host| format!("{}://{host}/s/{link}/w/", self.scheme))
             .collect()
     }
 
@@ -193,6 +219,7 @@ mod tests {
             mapped_tracker: None,
             interfaces,
             ports: PORTS,
+            scheme: Scheme::Http,
         }
     }
 
@@ -224,6 +251,27 @@ mod tests {
             ]
         );
         assert_eq!(addresses.iroh.len(), 3);
+    }
+
+    #[test]
+    fn with_a_certificate_pages_and_files_are_https() {
+        let interfaces = ["127.0.0.1".parse().unwrap()];
+        let addresses = Addresses::of(&Found {
+            scheme: Scheme::Https,
+            ..found(&[], &interfaces)
+        });
+        let link = LinkId([1; 16]);
+        let url = format!("https://127.0.0.1:10/s/{link}");
+        assert_eq!(addresses.web_seeds(&link), [format!("{url}/w/")]);
+        assert_eq!(addresses.urls(&link), [url]);
+        assert_eq!(
+            addresses.hints(false),
+            [Hint::Web("https://127.0.0.1:10".to_owned())]
+        );
+        assert_eq!(
+            addresses.trackers("t", false),
+            ["http://127.0.0.1:10/announce/t"]
+        );
     }
 
     #[test]

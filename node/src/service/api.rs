@@ -7,10 +7,12 @@ use super::{Context, Service};
 use crate::group::GroupService;
 use futures::stream::{BoxStream, StreamExt};
 use shoal_api::{
-    Api, ApiError, ErrorCode, Event, LogRow, NodeStatus, Ports, Publicity, ShareCounts, ShareEnd,
-    ShareRequest, ShareState, ShareView,
+    Api, ApiError, ErrorCode, Event, LogRow, NodeStatus, Ports, Publicity, Secret, ShareCounts,
+    ShareEnd, ShareRequest, ShareState, ShareView,
 };
 use shoal_protocol::capability::{Capability, Password, Rights, link_id};
+use shoal_protocol::id::LinkId;
+use shoal_protocol::password::Key;
 use shoal_store::{Audience, Durability, ShareRow};
 use std::path::Path;
 use std::sync::Arc;
@@ -235,11 +237,19 @@ impl Context {
             nonce: random()?,
             rights: Rights::Read,
             not_after_s: expires_s,
-            password: Password::None,
+            password: match request.password {
+                None => Password::None,
+                Some(_) => Password::Needed,
+            },
             hints: self.network.borrow().addresses.hints(self.switches.iroh),
         };
+        let id = link_id(&capability.issuer, &capability.nonce);
+        let password = request.password.as_ref();
+        let password = password
+            .map(|password| verifier(password, &id))
+            .transpose()?;
         Ok(ShareRow {
-            id: link_id(&capability.issuer, &capability.nonce),
+            id,
             name,
             roots: request.paths,
             created_s: now,
@@ -256,7 +266,17 @@ impl Context {
             record: Vec::new(),
             salt: random()?,
             announce_token: random()?,
+            password,
         })
+    }
+}
+
+fn verifier(password: &Secret, link: &LinkId) -> Result<[u8; 32], ApiError> {
+    match Key::derive(&password.0, link) {
+        Ok(key) => Ok(key.verifier().0),
+        Err(error) => {
+            Err(ApiError::new(ErrorCode::Usage, error.to_string()).hint("choose another password"))
+        }
     }
 }
 
@@ -284,6 +304,12 @@ fn check(request: &ShareRequest) -> Result<(), ApiError> {
         return usage(
             "a link for no downloads is of no use".into(),
             "say --max-downloads 1 or more",
+        );
+    }
+    if request.password.is_some() && request.publicity == Publicity::Public {
+        return usage(
+            "a link with a password is not announced to the public".into(),
+            "leave out --public, or the password",
         );
     }
     if let Some(url) = &request.notify

@@ -23,6 +23,7 @@ pub(crate) struct Content {
     pub(crate) manifest: Arc<MemoryBlob>,
     pub(crate) info: Bytes,
     pub(crate) infohash: InfoHash,
+    pub(crate) privacy: Privacy,
     piece_length: u32,
     files: Vec<ReadyFile>,
     /// Indices into `files`, sorted by content.
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) contents: Vec<ContentHash>,
     pub(crate) info: InfoBytes,
     pub(crate) piece_length: u32,
+    pub(crate) privacy: Privacy,
     pub(crate) outboards: File,
     pub(crate) trouble: OnTrouble,
 }
@@ -80,6 +82,7 @@ impl Content {
             infohash: parts.info.infohash(),
             info: parts.info.into_bytes().into(),
             piece_length: parts.piece_length,
+            privacy: parts.privacy,
             listing: parts.listing,
             files,
             by_content,
@@ -168,6 +171,10 @@ impl Torrent for ContentTorrent {
         self.0.piece_length
     }
 
+    fn privacy(&self) -> Privacy {
+        self.0.privacy
+    }
+
     fn total_bytes(&self) -> u64 {
         self.0.listing.total_bytes
     }
@@ -231,8 +238,8 @@ pub(crate) fn info(
     pieces: &[u8],
     piece_length: u32,
     salt: [u8; 16],
+    privacy: Privacy,
 ) -> Result<InfoBytes, BuildError> {
-    let privacy = Privacy::Public;
     let builder = InfoBuilder {
         name: &listing.name,
         piece_length_bytes: piece_length,

@@ -63,7 +63,25 @@ impl Served for ServedShare {
     }
 
     fn refuses(&self, visitor: &Visitor) -> Option<Refusal> {
-        self.share.refuses(&guest(visitor))
+        if let Some(refusal) = self.share.refusal() {
+            return Some(refusal);
+        }
+        let shut = match visitor.way {
+            port::Way::Iroh => {
+                self.context
+                    .shut(&self.share, visitor.address, visitor.proof.as_ref())
+            }
+            // What came through the tracker came with a token that only a session gets.
+            port::Way::Torrent => {
+                let announced = || {
+                    self.context
+                        .gate
+                        .has_announced(self.share.id, visitor.address)
+                };
+                (self.share.row().password.is_some() && !announced()).then_some(Refusal::Password)
+            }
+        };
+        shut.or_else(|| self.share.refuses(&guest(visitor)))
     }
 
     fn admit(&self, visitor: &Visitor) -> Result<Arc<dyn Seat>, Refusal> {

@@ -51,7 +51,7 @@ impl From<&NodeError> for ApiError {
         let code = match error {
             NodeError::HomeInUse { .. } => ErrorCode::HomeInUse,
             NodeError::PortInUse { .. } | NodeError::Listen { .. } => ErrorCode::PortInUse,
-            NodeError::Config(_) => ErrorCode::Usage,
+            NodeError::Config(_) | NodeError::Tls { .. } | NodeError::HalfTls => ErrorCode::Usage,
             NodeError::Store(store) => store_code(store),
             NodeError::Key { .. } => ErrorCode::Permission,
             NodeError::Io { source, .. } => io_code(source),

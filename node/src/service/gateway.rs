@@ -2,6 +2,7 @@
 
 use super::directory::ServedShare;
 use super::listing::stamp;
+use super::password::Session;
 use super::share::{LiveShare, Phase};
 use super::takers::{Guest, Mark};
 use super::{Context, Service};
@@ -10,7 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use shoal_api::{ReachScope, Way};
 use shoal_disk::{SourceError, SourceFile, Stamp};
 use shoal_gateway::port::{
-    About, FileBytes, FileError, Links, PublicShare, Row, Seat, Stage, Visitor,
+    About, FileBytes, FileError, Knows, Links, PublicShare, Row, Seat, Stage, Unlocked, Visitor,
 };
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{ContentHash, LinkId};
@@ -20,24 +21,47 @@ use shoal_transfer::serve::blobs::{Asked, answer};
 use std::io;
 use std::sync::Arc;
 
+#[async_trait::async_trait]
 impl Links for Service {
     fn open(&self, id: &LinkId, visitor: &Visitor) -> Result<Arc<dyn PublicShare>, Refusal> {
         let share = self.find(id).ok_or(Refusal::Unknown)?;
+        let session = visitor.session.as_deref();
+        let session = session.and_then(|text| self.context.gate.session(id, text));
+        if share.row().password.is_some() && session.is_none() {
+            return Err(share.refusal().unwrap_or(Refusal::Password));
+        }
         share.refuses(&guest(visitor)).map_or(Ok(()), Err)?;
         Ok(Arc::new(GatewayShare {
             share,
             context: self.context.clone(),
+            session,
         }))
     }
 
     fn contact(&self) -> Option<String> {
         self.context.contact.clone()
     }
+
+    fn challenge(&self, id: &LinkId) -> Result<Bytes, Refusal> {
+        let share = self.find(id).ok_or(Refusal::Unknown)?;
+        share.refusal().map_or(Ok(()), Err)?;
+        Ok(self.context.gate.challenge(id)?.into())
+    }
+
+    async fn unlock(
+        &self,
+        id: &LinkId,
+        visitor: &Visitor,
+        knows: Knows,
+    ) -> Result<Unlocked, Refusal> {
+        self.let_in(id, visitor.addr.ip(), knows).await
+    }
 }
 
 struct GatewayShare {
     share: Arc<LiveShare>,
     context: Arc<Context>,
+    session: Option<Session>,
 }
 
 impl PublicShare for GatewayShare {
@@ -84,7 +108,7 @@ impl PublicShare for GatewayShare {
     }
 
     fn torrent(&self) -> Option<Bytes> {
-        self.context.torrent(&self.share)
+        self.context.torrent(&self.share, self.session.as_ref())
     }
 
     fn manifest(&self) -> Option<Bytes> {

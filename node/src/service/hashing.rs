@@ -13,7 +13,7 @@ use shoal_disk::{
 use shoal_protocol::capability::{Capability, ContentRecord};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::manifest::{Kind, Manifest};
-use shoal_protocol::metainfo::{InfoBytes, piece_length};
+use shoal_protocol::metainfo::{InfoBytes, Privacy, piece_length};
 use shoal_store::{Artefact, ShareRow, ShareState, StampRow, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,7 +116,8 @@ fn make_once(
         cancel,
     )?;
     let bytes = manifest(&listing, &hashed)?.encode();
-    let info = info(&listing, &hashed.pieces, length, row.salt)?;
+    let privacy = privacy(row);
+    let info = info(&listing, &hashed.pieces, length, row.salt, privacy)?;
     let snapshot = ContentHash::of(&bytes);
     let record = record(row, context, &snapshot, bytes.len() as u64, &info, &listing)?;
     keep(context, share, &snapshot, &bytes, &info, &listing)?;
@@ -130,6 +131,7 @@ fn make_once(
         manifest: bytes,
         trouble: trouble(share),
         piece_length: length,
+        privacy,
         listing: listing.clone(),
         info,
     }));
@@ -285,6 +287,7 @@ fn load_content(
         })?;
     Ok(Content::new(Parts {
         piece_length: piece_length(listing.total_bytes),
+        privacy: privacy(&share.row()),
         listing: Arc::new(listing),
         manifest: bytes,
         contents,
@@ -292,6 +295,14 @@ fn load_content(
         outboards: store.open_artefact(&snapshot, Artefact::Outboards)?,
         trouble: trouble(share),
     }))
+}
+
+/// Behind a password torrent clients must not tell others of each other.
+fn privacy(row: &ShareRow) -> Privacy {
+    match row.password {
+        None => Privacy::Public,
+        Some(_) => Privacy::Private,
+    }
 }
 
 /// Weak, because the share holds the content that calls it.

@@ -9,6 +9,7 @@ pub(crate) mod errors;
 mod gateway;
 mod hashing;
 mod listing;
+mod password;
 mod problems;
 mod records;
 mod share;
@@ -16,7 +17,7 @@ mod takers;
 mod tracker;
 mod views;
 
-pub(crate) use addresses::{Addresses, Found};
+pub(crate) use addresses::{Addresses, Found, Scheme};
 pub(crate) use api::ServiceApi;
 pub(crate) use records::{Records, off_the_runtime};
 pub(crate) use tracker::TakerListener;
@@ -72,6 +73,7 @@ pub(crate) struct Context {
     pub(crate) network: watch::Sender<Network>,
     pub(crate) started: Instant,
     pub(crate) stopping: CancellationToken,
+    gate: password::Gate,
     by_infohash: RwLock<HashMap<InfoHash, LinkId>>,
 }
 
@@ -106,6 +108,7 @@ impl Context {
     pub(crate) fn new(parts: ContextParts<'_>) -> Self {
         Self {
             records: parts.records,
+            gate: password::Gate::new(&parts.identity),
             identity: parts.identity,
             home: parts.home,
             ports: parts.ports,

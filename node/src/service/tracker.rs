@@ -14,7 +14,8 @@ use tracker_lite::{Admission, AnnounceEvent, Listener, Proof, Torrents, Verdict}
 
 impl Torrents for Service {
     /// A wrong token is answered like an unknown torrent: who has no link learns nothing. Over UDP many clients cannot
-    /// show a token; there the infohash, which is salted for each link, is as good a proof as for our seeder.
+    /// show a token; there the infohash, which is salted for each link, is as good a
+    /// proof as for our seeder, unless the link has a password.
     fn check(&self, infohash: &InfoHash, proof: Proof<'_>) -> Verdict {
         let share = self
             .context
@@ -23,11 +24,15 @@ impl Torrents for Service {
         let Some(share) = share else {
             return Verdict::Unknown;
         };
-        let expected = token_text(&share.row().announce_token);
-        let proven = match proof {
-            Proof::Token(token) => same(token.as_bytes(), expected.as_bytes()),
-            Proof::Untold => true,
-            Proof::Nothing => false,
+        let row = share.row();
+        let proven = match (proof, &row.password) {
+            (Proof::Token(token), None) => {
+                let expected = token_text(&row.announce_token);
+                same(token.as_bytes(), expected.as_bytes())
+            }
+            (Proof::Token(token), Some(_)) => self.context.gate.is_announce_token(&share.id, token),
+            (Proof::Untold, password) => password.is_none(),
+            (Proof::Nothing, _) => false,
         };
         if !proven {
             return Verdict::Unknown;
@@ -73,6 +78,9 @@ impl Listener for TakerListener {
             return Admission::Refused {
                 reason: refusal.to_string(),
             };
+        }
+        if share.row().password.is_some() {
+            self.0.context.gate.announces(share.id, guest.address);
         }
         if event.event == Event::Completed {
             share.says_complete(&guest);

@@ -2,9 +2,10 @@
 
 use super::Context;
 use super::addresses::MagnetParts;
+use super::password::Session;
 use super::share::{LiveShare, Phase};
 use bytes::Bytes;
-use shoal_api::{Event, Publicity, ShareEnd, ShareState, ShareView};
+use shoal_api::{Access, Event, Publicity, ShareEnd, ShareState, ShareView};
 use shoal_protocol::capability::Capability;
 use shoal_protocol::id::InfoHash;
 use shoal_protocol::metainfo::{InfoBytes, Torrent};
@@ -24,7 +25,9 @@ impl Context {
     }
 
     pub(super) fn magnet(&self, row: &ShareRow) -> Option<String> {
-        let infohash = infohash(row).filter(|_| self.switches.bittorrent && !is_empty(row))?;
+        // With a password a link has no magnet: it would open it to whoever sees it.
+        let public = self.switches.bittorrent && row.password.is_none();
+        let infohash = infohash(row).filter(|_| public && !is_empty(row))?;
         let parts = MagnetParts {
             token: &token_text(&row.announce_token),
             capability: &self.capability(row),
@@ -35,12 +38,19 @@ impl Context {
         Some(addresses.magnet(&row.id, infohash, &row.name, &parts))
     }
 
-    /// The `.torrent` of a link.
-    pub(super) fn torrent(&self, share: &LiveShare) -> Option<Bytes> {
+    /// The `.torrent` of a link; behind a password it announces with the session's own token, and names no
+    /// web seed, because torrent clients have no session.
+    pub(super) fn torrent(&self, share: &LiveShare, session: Option<&Session>) -> Option<Bytes> {
         let content = share.content()?;
         let row = share.row();
         let addresses = &self.network.borrow().addresses;
-        let token = token_text(&row.announce_token);
+        let (token, web_seeds) = match row.password {
+            None => (
+                token_text(&row.announce_token),
+                addresses.web_seeds(&share.id),
+            ),
+            Some(_) => (self.gate.announce_token(&share.id, session?), Vec::new()),
+        };
         let torrent = Torrent {
             info: InfoBytes::new(content.info.to_vec()).ok()?,
             trackers: addresses
@@ -48,7 +58,7 @@ impl Context {
                 .into_iter()
                 .map(|url| vec![url])
                 .collect(),
-            web_seeds: addresses.web_seeds(&share.id),
+            web_seeds,
             creation_date_secs: i64::try_from(row.created_s).ok(),
             created_by: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
         };
@@ -120,7 +130,8 @@ impl Context {
             (None, shoal_store::ShareState::Ready { files, bytes, .. }) => (*files, *bytes),
             (None, _) => (0, 0),
         };
-        let infohash = infohash(&row).map(|infohash| infohash.to_hex());
+        let infohash = infohash(&row).filter(|_| row.password.is_none());
+        let infohash = infohash.map(|infohash| infohash.to_hex());
         let reach = network.reach.clone();
         drop(network);
         ShareView {
@@ -145,6 +156,10 @@ impl Context {
             publicity: match row.audience {
                 Audience::Link => Publicity::Private,
                 Audience::Public => Publicity::Public,
+            },
+            access: match row.password {
+                None => Access::Open,
+                Some(_) => Access::Password,
             },
             problems: share.problems(),
             more_problems: share.more_problems(),

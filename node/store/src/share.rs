@@ -36,6 +36,8 @@ pub struct ShareRow {
     pub salt: [u8; 16],
     /// The token in its announce path.
     pub announce_token: [u8; 16],
+    /// What is kept of the password, where it has one ([`shoal_protocol::password::Verifier`]).
+    pub password: Option<[u8; 32]>,
 }
 
 /// Who is told that a share exists.
@@ -246,6 +248,7 @@ pub(crate) mod tests {
             record: Vec::new(),
             salt: [4; 16],
             announce_token: [5; 16],
+            password: None,
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) struct DecodeFailed;
 
 /// The row of a share.
 pub(crate) fn encode(row: &ShareRow) -> Vec<u8> {
-    let value = ShareValue::V1(ShareV1 {
+    let share = ShareV1 {
         name: row.name.clone(),
         roots: row.roots.iter().map(|root| path_to_bytes(root)).collect(),
         created_s: row.created_s,
@@ -48,14 +48,22 @@ pub(crate) fn encode(row: &ShareRow) -> Vec<u8> {
         record: row.record.clone(),
         salt: row.salt,
         announce_token: row.announce_token,
-    });
+    };
+    // Without a password the bytes are those that every version knows.
+    let value = match row.password {
+        None => ShareValue::V1(share),
+        Some(password) => ShareValue::V2(share, password),
+    };
     // Fails for maps and sequences of unknown length only; there are none.
     postcard::to_allocvec(&value).unwrap_or_default()
 }
 
 /// The share of a row.
 pub(crate) fn decode(id: &LinkId, bytes: &[u8]) -> Result<ShareRow, DecodeFailed> {
-    let ShareValue::V1(row) = postcard::from_bytes(bytes).map_err(|_| DecodeFailed)?;
+    let (row, password) = match postcard::from_bytes(bytes).map_err(|_| DecodeFailed)? {
+        ShareValue::V1(row) => (row, None),
+        ShareValue::V2(row, password) => (row, Some(password)),
+    };
     Ok(ShareRow {
         id: *id,
         name: row.name,
@@ -93,6 +101,7 @@ pub(crate) fn decode(id: &LinkId, bytes: &[u8]) -> Result<ShareRow, DecodeFailed
         record: row.record,
         salt: row.salt,
         announce_token: row.announce_token,
+        password,
     })
 }
 
@@ -100,6 +109,8 @@ pub(crate) fn decode(id: &LinkId, bytes: &[u8]) -> Result<ShareRow, DecodeFailed
 #[derive(Serialize, Deserialize)]
 enum ShareValue {
     V1(ShareV1),
+    /// With a password's verifier.
+    V2(ShareV1, [u8; 32]),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -220,14 +231,27 @@ mod tests {
         ];
         for state in &states {
             for end in ends {
-                let share = ShareRow {
-                    state: state.clone(),
-                    end,
-                    ..row(3)
-                };
-                assert_eq!(decode(&share.id, &encode(&share)), Ok(share));
+                for password in [None, Some([9; 32])] {
+                    let share = ShareRow {
+                        state: state.clone(),
+                        end,
+                        password,
+                        ..row(3)
+                    };
+                    assert_eq!(decode(&share.id, &encode(&share)), Ok(share));
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_password_stands_behind_the_row() {
+        let mut share = row(1);
+        let mut expected = encode(&share);
+        share.password = Some([9; 32]);
+        expected[0] = 1;
+        expected.extend([9; 32]);
+        assert_eq!(encode(&share), expected);
     }
 
     #[test]

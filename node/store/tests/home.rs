@@ -145,6 +145,7 @@ fn filled(home: &Path) -> Store {
         record: Vec::new(),
         salt: [1; 16],
         announce_token: [1; 16],
+        password: None,
     };
     store.put_share(&row, Durability::Flushed).unwrap();
     // Path 30 bytes, hash 32, numbers 12; and for the metainfo 60 bytes a file and 20 a piece.

@@ -141,6 +141,7 @@ fn row(n: u64, state: ShareState) -> ShareRow {
         record: vec![0; 150],
         salt: [0; 16],
         announce_token: [0; 16],
+        password: None,
     }
 }
 

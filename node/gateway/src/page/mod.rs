@@ -3,6 +3,7 @@
 
 pub(crate) mod icons;
 mod list;
+mod password;
 pub(crate) mod preview;
 mod problem;
 mod qr;
@@ -10,6 +11,7 @@ pub(crate) mod tree;
 mod view;
 
 pub(crate) use list::list;
+pub(crate) use password::password;
 pub(crate) use problem::problem;
 pub(crate) use view::preview_page;
 
@@ -74,6 +76,25 @@ fn file_address(base: &str, path: &RelPath) -> String {
 /// Writing to memory has no error, and no value of ours fails to be written.
 fn rendered(page: &impl Template) -> String {
     page.render().unwrap_or_default()
+}
+
+/// The beginning of a sentence: whom to ask.
+fn asked(contact: Option<&str>) -> String {
+    match contact {
+        Some(contact) => format!("Ask {contact}"),
+        None => "Ask whoever sent you the link".to_owned(),
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    format!("{first}{}.", chars.as_str())
 }
 
 #[cfg(test)]

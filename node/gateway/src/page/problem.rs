@@ -1,6 +1,6 @@
 //! Pages that say what happened and what to do.
 
-use super::{icons, rendered};
+use super::{asked, icons, rendered, sentence};
 use crate::answer::Problem;
 use askama::Template;
 use shoal_protocol::hello::Refusal;
@@ -18,10 +18,7 @@ struct ProblemPage {
 
 /// The page of something that is not given.
 pub(crate) fn problem(problem: &Problem) -> String {
-    let asked = match &problem.contact {
-        Some(contact) => format!("Ask {contact}"),
-        None => "Ask whoever sent you the link".to_owned(),
-    };
+    let asked = asked(problem.contact.as_deref());
     let page = |heading, icon, what: &str, next: String| ProblemPage {
         heading,
         icon,
@@ -67,7 +64,7 @@ pub(crate) fn problem(problem: &Problem) -> String {
             "Nothing is shared at this address. A letter may have been lost when it was copied.",
             "Copy the whole link again, or ask whoever sent it to you.".to_owned(),
         ),
-        Some(Refusal::Password) => page(
+        Some(Refusal::Password | Refusal::WrongPassword | Refusal::TooManyTries) => page(
             "This link needs a password",
             icons::LOCK,
             "Its files are shown to whoever knows the password.",
@@ -84,15 +81,4 @@ pub(crate) fn problem(problem: &Problem) -> String {
             again: false,
         },
     })
-}
-
-/// With a capital letter and a full stop.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .collect();
-    format!("{first}{}.", chars.as_str())
 }

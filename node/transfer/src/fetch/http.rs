@@ -7,12 +7,14 @@ use super::source::SourceError;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RANGE};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
+use shoal_protocol::password::{Challenge, Key};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 use url::Host;
@@ -25,6 +27,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const TAKER_HEADER: &str = "Shoal-Taker";
 const REFUSAL_HEADER: &str = "Shoal-Refusal";
+const SESSION_HEADER: &str = "Shoal-Session";
+/// Bytes of a challenge or a session.
+const UNLOCK_MAX_BYTES: usize = 256;
 
 /// A link at one origin.
 #[derive(Debug, Clone)]
@@ -35,6 +40,16 @@ pub(crate) struct Web {
     link: LinkId,
     taker: TakerToken,
     answer_timeout: Duration,
+    pass: Option<Arc<Pass>>,
+}
+
+/// How a link with a password lets us in at one origin.
+#[derive(Debug)]
+struct Pass {
+    key: Key,
+    session: Mutex<Option<String>>,
+    /// Several lanes meet a door that has fallen shut: one of them opens it.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// A body that streams in.
@@ -60,6 +75,9 @@ impl Web {
         if origin.starts_with("http://") {
             // Reading the system's certificates takes longer than a small share.
             builder = builder.tls_certs_only([]);
+        } else if !options.authorities.is_empty() {
+            let authorities = Certificate::from_pem_bundle(&options.authorities).map_err(broken)?;
+            builder = builder.tls_certs_merge(authorities);
         }
         let client = builder.build().map_err(broken)?;
         Ok(Self {
@@ -68,6 +86,13 @@ impl Web {
             link,
             taker,
             answer_timeout: options.connect_timeout,
+            pass: options.password.clone().map(|key| {
+                Arc::new(Pass {
+                    key,
+                    session: Mutex::default(),
+                    opening: tokio::sync::Mutex::default(),
+                })
+            }),
         })
     }
 
@@ -155,8 +180,54 @@ impl Web {
         accepted(self.answered(request).await?)
     }
 
+    /// Sends a request; again, with a session, where the link asks for its password.
     async fn answered(&self, request: RequestBuilder) -> Result<Response, SourceError> {
-        let request = request.header(TAKER_HEADER, self.taker.to_hex()).send();
+        let again = request.try_clone();
+        let session = self.pass.as_ref().and_then(|pass| pass.session());
+        let response = self.sent(request, session.as_deref()).await?;
+        match (&self.pass, again) {
+            (Some(pass), Some(again)) if refusal(response.headers()) == Some(Refusal::Password) => {
+                let session = self.unlock(pass, session).await?;
+                self.sent(again, Some(&session)).await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// Shows that we know the password, without sending it. `stale` is the session that opened nothing.
+    async fn unlock(&self, pass: &Pass, stale: Option<String>) -> Result<String, SourceError> {
+        let _one = pass.opening.lock().await;
+        match pass.session() {
+            Some(session) if Some(&session) != stale.as_ref() => return Ok(session),
+            _ => {}
+        }
+        let request = self.client.get(self.url("/challenge"));
+        let response = accepted(self.sent(request, None).await?)?;
+        let mut body = read_whole(response, UNLOCK_MAX_BYTES, self.answer_timeout).await?;
+        let proof = pass.key.prove(&self.link, Challenge(&body));
+        body.extend(proof.0);
+        let request = self.client.post(self.url("/unlock")).body(body);
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        let response = accepted(self.sent(request, None).await?)?;
+        let session = read_whole(response, UNLOCK_MAX_BYTES, self.answer_timeout).await?;
+        let session = String::from_utf8(session)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            .ok_or_else(|| SourceError::Lied("its session is no text".into()))?;
+        pass.remember(session.clone());
+        Ok(session)
+    }
+
+    async fn sent(
+        &self,
+        request: RequestBuilder,
+        session: Option<&str>,
+    ) -> Result<Response, SourceError> {
+        let mut request = request.header(TAKER_HEADER, self.taker.to_hex());
+        if let Some(session) = session {
+            request = request.header(SESSION_HEADER, session);
+        }
+        let request = request.send();
         let late = |_| {
             SourceError::Broken(format!(
                 "no answer within {} s",
@@ -167,6 +238,18 @@ impl Web {
             .await
             .map_err(late)?
             .map_err(broken)
+    }
+}
+
+impl Pass {
+    fn session(&self) -> Option<String> {
+        let session = self.session.lock();
+        session.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, session: String) {
+        let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(session);
     }
 }
 
@@ -276,6 +359,8 @@ fn refusal(headers: &HeaderMap) -> Option<Refusal> {
         "used-up" => Some(Refusal::UsedUp),
         "resting" => Some(Refusal::Resting),
         "password" => Some(Refusal::Password),
+        "wrong-password" => Some(Refusal::WrongPassword),
+        "too-many-tries" => Some(Refusal::TooManyTries),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use iroh::endpoint::{Connection, PortmapperConfig, ReadError, RecvStream, preset
 use iroh::{Endpoint, EndpointAddr, PublicKey, RelayMode};
 use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Welcome};
 use shoal_protocol::id::{DeviceId, LinkId, TakerToken};
+use shoal_protocol::password::{Challenge, Key};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -26,6 +27,7 @@ pub(crate) struct Dialer {
     endpoint: OnceCell<Endpoint>,
     bind: Vec<SocketAddr>,
     connect_timeout: Duration,
+    password: Option<Key>,
 }
 
 /// Where an issuer may be reached.
@@ -55,6 +57,7 @@ impl Dialer {
             endpoint: OnceCell::new(),
             bind: options.iroh_bind.clone(),
             connect_timeout: options.connect_timeout,
+            password: options.password.clone(),
         }
     }
 
@@ -74,9 +77,11 @@ impl Dialer {
                 self.connect_timeout.as_secs()
             ))
         };
+        let key = self.password.as_ref();
+        let proof = key.map(|key| key.prove(&link, Challenge::IROH));
         timeout(
             self.connect_timeout,
-            self.greeted(address, Hello { link, taker }),
+            self.greeted(address, Hello { link, taker, proof }),
         )
         .await
         .map_err(late)?

@@ -262,7 +262,10 @@ impl Finder<'_> {
             layout: Arc::new(Layout::of_manifest(&manifest)?),
             layout_id: record.snapshot.0,
             sources,
-            torrent: torrent.filter(|_| self.request.ways.has(Way::Torrent)),
+            // Behind a password the swarm is closed to who has no .torrent of a session.
+            torrent: torrent.filter(|_| {
+                self.request.ways.has(Way::Torrent) && self.request.options.password.is_none()
+            }),
             swarm: None,
             webs,
         })

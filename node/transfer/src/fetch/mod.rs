@@ -33,6 +33,7 @@ pub use error::{GetError, Tried};
 pub use progress::{Event, Phase, Progress, Silent, WayState};
 
 use shoal_protocol::link::Link;
+use shoal_protocol::password::Key;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -84,6 +85,10 @@ pub struct Options {
     pub discovery: Discovery,
     /// What has to be on the disk before the files get their name.
     pub durability: Durability,
+    /// What the link's password makes, where it has one.
+    pub password: Option<Key>,
+    /// Certificates (PEM) of authorities that are trusted besides the system's.
+    pub authorities: Vec<u8>,
 }
 
 /// Whether peers may be looked for outside of what the link names.
@@ -194,6 +199,8 @@ impl Default for Options {
             torrent_delay: Duration::from_secs(2),
             discovery: Discovery::LinkOnly,
             durability: Durability::Written,
+            password: None,
+            authorities: Vec::new(),
         }
     }
 }

@@ -196,6 +196,7 @@ async fn greet(
         way: Way::Iroh,
         mark,
         client: None,
+        proof: hello.proof,
     };
     let found = directory
         .by_link(&hello.link)

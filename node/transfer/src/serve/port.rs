@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{ContentHash, InfoHash, LinkId, TakerToken};
+use shoal_protocol::metainfo::Privacy;
+use shoal_protocol::password::Proof;
 use shoal_protocol::slots::PeerId;
 use std::io;
 use std::net::IpAddr;
@@ -29,6 +31,8 @@ pub struct Visitor {
     pub mark: Mark,
     /// What program it says it is, as sent: escape before showing.
     pub client: Option<String>,
+    /// That it knows the link's password, for `Challenge::IROH`.
+    pub proof: Option<Proof>,
 }
 
 /// By what a visitor is recognised.
@@ -108,6 +112,10 @@ pub trait Torrent: Send + Sync + 'static {
     fn info(&self) -> Bytes;
     /// Bytes of a piece, but for the last.
     fn piece_length(&self) -> u32;
+    /// Whether its metadata and its other peers are told to whoever connects (BEP 27).
+    fn privacy(&self) -> Privacy {
+        Privacy::Public
+    }
     /// Bytes of all files.
     fn total_bytes(&self) -> u64;
     /// Reads from the files as if they lay one behind the other.

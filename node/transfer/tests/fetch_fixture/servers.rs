@@ -389,6 +389,8 @@ async fn respond(request: Request<Incoming>, link: &Arc<Link>) -> Response<AnyBo
             Refusal::UsedUp => "used-up",
             Refusal::Resting => "resting",
             Refusal::Password => "password",
+            Refusal::WrongPassword => "wrong-password",
+            Refusal::TooManyTries => "too-many-tries",
         };
         let builder = Response::builder()
             .status(StatusCode::GONE)

@@ -7,7 +7,7 @@ use super::writer::{self, SeatCell};
 use crate::serve::port::{Mark, Served, Torrent, Visitor, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::InfoHash;
-use shoal_protocol::metainfo::piece_count;
+use shoal_protocol::metainfo::{Privacy, piece_count};
 use shoal_protocol::peerwire::{
     BlockRef, EXTENDED_HANDSHAKE_ID, ExtendedHandshake, HANDSHAKE_BYTES, Handshake, Message,
     PeerWireError, PieceSet, Reserved, UtMetadata, frame_len, metadata_block,
@@ -73,6 +73,7 @@ pub(super) async fn run(
             way: Way::Torrent,
             mark: mark_of_peer_id(&theirs.peer_id),
             client: None,
+            proof: None,
         },
         address,
         served,
@@ -140,10 +141,13 @@ impl Session<'_> {
     fn introduce(&self, theirs: Reserved) -> Result<(), SessionError> {
         let mut out = Vec::new();
         if theirs.has_extended() {
+            // A private torrent's metadata and peers come from its tracker's side alone (BEP 27).
+            let public = self.torrent.privacy() == Privacy::Public;
+            let size_bytes = u32::try_from(self.torrent.info().len()).ok();
             let ours = ExtendedHandshake {
-                ut_metadata: Some(UT_METADATA),
-                ut_pex: Some(UT_PEX),
-                metadata_size_bytes: u32::try_from(self.torrent.info().len()).ok(),
+                ut_metadata: public.then_some(UT_METADATA),
+                ut_pex: public.then_some(UT_PEX),
+                metadata_size_bytes: size_bytes.filter(|_| public),
                 client: Some(self.seeder.client.to_string()),
                 requests_max: Some(REQUESTS_ADVISED),
                 your_ip: Some(self.visitor.address),
@@ -274,6 +278,9 @@ impl Session<'_> {
         else {
             return Ok(());
         };
+        if self.torrent.privacy() == Privacy::Private {
+            return Ok(());
+        }
         let info = self.torrent.info();
         let total_size_bytes = u32::try_from(info.len()).unwrap_or(u32::MAX);
         let answer = match metadata_block(&info, block) {
@@ -296,7 +303,8 @@ impl Session<'_> {
     }
 
     fn exchange_peers(&mut self) -> Result<(), SessionError> {
-        let Some(id) = self.theirs.ut_pex else {
+        let public = self.torrent.privacy() == Privacy::Public;
+        let Some(id) = self.theirs.ut_pex.filter(|_| public) else {
             return Ok(());
         };
         let itself = self
