@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use shoal_node::TlsFiles;
 
 use crate::command::{
-    completions, config, devices, down, get, log, logs, man, pair, service, share, shares, status,
-    stop, up,
+    completions, config, devices, down, events, get, log, logs, man, pair, service, share, shares,
+    status, stop, up,
 };
 
 /// Gives out files by link, and takes them.
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Shares(shares::SharesArgs),
     Stop(stop::StopArgs),
     Log(log::LogArgs),
+    Events(events::EventsArgs),
     Get(get::FetchArgs),
     Pair(pair::PairArgs),
     Devices(devices::DevicesArgs),

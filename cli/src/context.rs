@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     /// Open while this process is the node.
     pub(crate) log: LogFile,
+    /// Address of the session's D-Bus, where there is a desktop.
+    pub(crate) desktop_bus: Option<String>,
 }
 
 impl Context {
@@ -32,8 +34,21 @@ impl Context {
             output,
             home,
             log: LogFile::default(),
+            desktop_bus: desktop_bus(),
         })
     }
+}
+
+/// As the session says, or where systemd puts it.
+fn desktop_bus() -> Option<String> {
+    let said = env::var("DBUS_SESSION_BUS_ADDRESS").ok();
+    said.filter(|address| !address.is_empty()).or_else(|| {
+        let socket = PathBuf::from(env::var_os("XDG_RUNTIME_DIR")?).join("bus");
+        let path = socket.to_str().filter(|_| socket.exists())?;
+        // Other characters would have to be escaped, and systemd uses none.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+        path.chars().all(plain).then(|| format!("unix:path={path}"))
+    })
 }
 
 /// The folders of this person's environment.

@@ -94,6 +94,7 @@ pub(crate) async fn start_node(context: &Context, listening: &Listening) -> Resu
         listen: listening.listen,
         advertise: listening.advertise.clone(),
         tls,
+        desktop_bus: context.desktop_bus.clone(),
     };
     let started = Node::start(home.clone(), config(context)?, overrides).await;
     let node = started.map_err(|error: NodeError| {

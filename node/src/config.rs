@@ -123,6 +123,12 @@ pub const KEYS: &[Key] = &[
         default: "",
     },
     Key {
+        name: "desktop-notices",
+        doc: "show on the desktop who opens links and who has everything",
+        form: SWITCH,
+        default: "true",
+    },
+    Key {
         name: "log-level",
         doc: "how much goes into the log",
         form: "error, warn, info, debug or trace",
@@ -276,6 +282,8 @@ pub enum Switch {
     Iroh,
     /// `udp-tracker`
     UdpTracker,
+    /// `desktop-notices`
+    DesktopNotices,
 }
 
 impl Switch {
@@ -285,6 +293,7 @@ impl Switch {
             Self::Bittorrent => "bittorrent",
             Self::Iroh => "iroh",
             Self::UdpTracker => "udp-tracker",
+            Self::DesktopNotices => "desktop-notices",
         }
     }
 }

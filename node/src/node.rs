@@ -39,6 +39,8 @@ pub struct Overrides {
     pub advertise: Vec<String>,
     /// Certificate and key.
     pub tls: Option<TlsFiles>,
+    /// Address of the session's D-Bus, where notices can be shown on a desktop.
+    pub desktop_bus: Option<String>,
 }
 
 /// A running node. Dropping it without [`Node::shutdown`] leaves its tasks to the runtime's end.
@@ -66,12 +68,8 @@ impl Node {
     ) -> Result<Self, NodeError> {
         // Two libraries bring a provider each, so one has to be named; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = match overrides.tls {
-            Some(files) => Some(files),
-            None => config.tls()?,
-        };
         // Before anything is taken: a wrong file leaves everything as it was.
-        let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
+        let tls = load_tls(overrides.tls, &config)?;
         make_private_dir(home.data_dir())?;
         let lock = take_lock(&home)?;
         let identity = Identity::load_or_create(&home)?;
@@ -99,10 +97,7 @@ impl Node {
             ip: listen.ip(),
         };
         remember(&store, wish, now)?;
-        let scheme = match tls {
-            None => Scheme::Http,
-            Some(_) => Scheme::Https,
-        };
+        let scheme = tls.as_ref().map_or(Scheme::Http, |_| Scheme::Https);
         let watcher = network::Watcher::new(listen, bound.ports, advertise, scheme);
         let stopping = CancellationToken::new();
         let context = Arc::new(Context::new(ContextParts {
@@ -130,7 +125,7 @@ impl Node {
             lock,
             instead_of,
         };
-        node.serve(service, bound, watcher, tls, &config)?;
+        node.serve(service, bound, watcher, tls, overrides.desktop_bus, &config)?;
         Ok(node)
     }
 
@@ -188,6 +183,7 @@ impl Node {
         bound: Bound,
         watcher: network::Watcher,
         tls: Option<Arc<Tls>>,
+        desktop_bus: Option<String>,
         config: &Config,
     ) -> Result<(), NodeError> {
         let token = make_token(&self.home)?;
@@ -235,9 +231,21 @@ impl Node {
             config.dht_bootstrap(),
         ));
         spawn.spawn(crate::notify::run(service.context.clone()));
+        if let Some(bus) = desktop_bus.filter(|_| config.on(Switch::DesktopNotices)) {
+            spawn.spawn(crate::notify::run_desktop(service.context.clone(), bus));
+        }
         spawn.spawn(service.run());
         Ok(())
     }
+}
+
+/// The certificate that was asked for, or else the configured one.
+fn load_tls(asked: Option<TlsFiles>, config: &Config) -> Result<Option<Arc<Tls>>, NodeError> {
+    let files = match asked {
+        Some(files) => Some(files),
+        None => config.tls()?,
+    };
+    Ok(files.map(Tls::load).transpose()?.map(Arc::new))
 }
 
 /// Who holds the lock of this file is the node; the system gives it free however the process ends.

@@ -3,6 +3,7 @@
 use crate::error::NodeError;
 use crate::group::{GroupApi, GroupDoors, GroupService};
 use crate::node::make_private_dir;
+use crate::places::Places;
 use crate::service::{Service, ServiceApi, TakerListener};
 use crate::tls::{self, Tls};
 use axum::Router;
@@ -22,13 +23,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracker_lite::Tracker;
 
 /// TCP connections of all kinds together.
 const MAX_CONNECTIONS: usize = 4_096;
+/// Of these, connections of one address: a household of many browsers, or one that holds on to all it can get.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
 /// Time for the first byte of a connection.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after a failed `accept`, which mostly means that all file handles are in use.
@@ -86,7 +88,7 @@ pub(crate) async fn serve_tcp(
         tls,
         stopping: stopping.clone(),
     };
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,7 +97,7 @@ pub(crate) async fn serve_tcp(
         match accepted {
             Ok((stream, address)) => {
                 // Over the limit the newest is closed at once: it may come again.
-                let Ok(place) = places.clone().try_acquire_owned() else {
+                let Some(place) = places.take(address.ip().to_canonical()) else {
                     continue;
                 };
                 let doors = doors.clone();

@@ -105,7 +105,8 @@ impl Home {
         command.env("RUST_BACKTRACE", "0").env("NO_COLOR", "1");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("SHOAL_") || text.starts_with("XDG_") {
+            let ours = ["SHOAL_", "XDG_", "DBUS_"];
+            if ours.iter().any(|start| text.starts_with(start)) {
                 command.env_remove(&name);
             }
         }

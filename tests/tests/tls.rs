@@ -194,7 +194,11 @@ fn wrong_files_are_said_and_nothing_starts() {
             authority.path("b.key"),
             "not the key of",
         ),
-        (authority.path("a.key"), authority.path("a.pem"), "PEM"),
+        (
+            authority.path("a.key"),
+            authority.path("a.pem"),
+            "no certificate",
+        ),
         (empty.clone(), authority.path("a.key"), "no certificate"),
         (authority.path("a.pem"), empty.clone(), "PEM"),
         (

@@ -27,6 +27,8 @@ enum Action {
         /// Name of a setting; without one all are listed.
         key: Option<String>,
     },
+    /// Print the secret with which the notices of --notify are signed (Standard Webhooks: HMAC-SHA256).
+    WebhookSecret,
     /// Change a setting; a running node takes it at its next start.
     Set {
         /// Name of a setting, as `shoal config get` lists them.
@@ -54,6 +56,11 @@ pub(crate) fn run(args: ConfigArgs, context: &Context) -> Result<(), Failure> {
             let config = seat::config(context)?;
             KEYS.iter()
                 .try_for_each(|key| describe(key, &config, output))
+        }
+        Action::WebhookSecret => {
+            let secret = shoal_node::webhook_secret(&context.home)?;
+            output.tagged("webhook_secret", &json!({"secret": secret}))?;
+            output.line(&secret)
         }
         Action::Set { key, value } => {
             let mut config = seat::config(context)?;

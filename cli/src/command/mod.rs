@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod devices;
 pub(crate) mod down;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod log;
 pub(crate) mod logs;
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Share(_) | Command::Up(_) => Ok(()),
         Command::Shares(args) => shares::run(args, context).await,
         Command::Stop(args) => stop::run(args, context).await,
+        Command::Events(args) => events::run(args, context).await,
         Command::Log(args) => log::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
         Command::Pair(args) => pair::run(args, context).await,

@@ -16,6 +16,9 @@ pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("shoal-refusal");
 /// that is written into it.
 pub(crate) const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; frame-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What is no page may load nothing at all; answers that may replace it.
+const SHUT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
 /// The form that a client prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -185,7 +188,16 @@ pub(crate) fn secret(headers: &mut HeaderMap) {
         (header::CACHE_CONTROL, "private, no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+        (header::CONTENT_SECURITY_POLICY, SHUT_POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
