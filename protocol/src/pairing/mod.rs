@@ -1,17 +1,19 @@
 //! How two devices that share an invite's secret come to trust each other's keys.
 //!
-//!     guest                                       host (it made the invite)
-//!       Hello: tag of the invite, key, commitment ->
-//!                                               <- Offer: key, commitment
-//!       Reveal: ephemeral key, blinding         ->
-//!                                               <- Reveal: ephemeral key, blinding
-//!     from here on sealed:
-//!       Introduce: name, group, signature       ->
-//!                                               <- Introduce
-//!     both show the same six digits
-//!       Agree: its person has compared them     ->
-//!                                               <- Welcome: the group's log, once a member confirmed
-//!       Joined: where it can be reached         ->
+//! ```text
+//! guest                                       host (it made the invite)
+//!   Hello: tag of the invite, key, commitment ->
+//!                                           <- Offer: key, commitment
+//!   Reveal: ephemeral key, blinding         ->
+//!                                           <- Reveal: ephemeral key, blinding
+//! from here on sealed:
+//!   Introduce: name, group, signature       ->
+//!                                           <- Introduce
+//! both show the same six digits
+//!   Agree: its person has compared them     ->
+//!                                           <- Welcome: the group's log, once a member confirmed
+//!   Joined: where it can be reached         ->
+//! ```
 //!
 //! The keys come from X25519 of both ephemerals, the secret, and all that was said. A stranger in the middle who does not
 //! know the secret cannot seal anything. One who does know it has other ephemerals on its two sides, and both sides
