@@ -124,9 +124,17 @@ impl Machine {
         if let Then::Moved(_, from) = &then {
             self.scan.touch(from);
         }
+        let source = match &kind {
+            OpKind::Write {
+                source: Source::Local { path, .. },
+                ..
+            } => Some(path.clone()),
+            _ => None,
+        };
         let flight = Flight {
             path: path.clone(),
             then,
+            source,
         };
         self.work.take_off(id, flight);
         Op {

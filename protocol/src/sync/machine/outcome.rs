@@ -91,16 +91,17 @@ impl Machine {
         match outcome {
             Outcome::Changed => {
                 for path in from.iter().chain([&path]) {
-                    look.insert(path.parent());
-                    if self.work.attempts(path) == 0 {
-                        self.work.retry(path, turn.now.monotonic_ms, None);
-                        self.work.await_look(path.clone());
-                    } else {
-                        self.work.retry(path, turn.now.monotonic_ms, None);
-                    }
+                    self.put_off(turn, path, look);
                 }
+                return;
             }
-            Outcome::NoContent => self.work.dirty(path.clone()),
+            Outcome::NoContent => {
+                // A file of the tree that is not what it was is no source until it was looked at.
+                if let Some(source) = &flight.source {
+                    self.put_off(turn, source, look);
+                }
+                self.work.dirty(path.clone());
+            }
             Outcome::NotEmpty => {
                 look.insert(Some(path.clone()));
                 self.give_up(turn, &path, Problem::NotEmpty);
@@ -112,6 +113,20 @@ impl Machine {
         }
         if let Some(from) = from {
             self.work.dirty(from);
+        }
+    }
+
+    /// The disk is not what it was thought to be: a look is needed first. The first one makes the path's turn come at once,
+    /// later ones do not, or a path that changes all the time would be tried all the time.
+    fn put_off<I: Index>(
+        &mut self,
+        turn: &Turn<'_, I>,
+        path: &RelPath,
+        look: &mut BTreeSet<Option<RelPath>>,
+    ) {
+        look.insert(path.parent());
+        if self.work.retry(path, turn.now.monotonic_ms, None) == 1 {
+            self.work.await_look(path.clone());
         }
     }
 

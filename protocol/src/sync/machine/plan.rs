@@ -96,6 +96,9 @@ impl Machine {
             return Ok(());
         }
         self.work.keep(path);
+        if self.work.is_waiting(path) {
+            return Ok(());
+        }
         if self.work.is_busy(path) {
             self.work.wait(path.clone());
             return Ok(());
@@ -129,6 +132,23 @@ impl Machine {
                 return Ok(());
             }
             _ => {}
+        }
+        if let Some(had) = row.as_ref().and_then(|row| row.kind.content()) {
+            // What has to make way here may have to be shown as a copy: both are dealt with together, or neither is.
+            for (at, copy) in &own.copies {
+                if copy.kind.content() != Some(had) {
+                    continue;
+                }
+                if self.work.is_busy(at) {
+                    self.work.wait(path.clone());
+                    return Ok(());
+                }
+                if self.work.is_waiting(at) {
+                    self.work.retry(path, turn.now.monotonic_ms, None);
+                    return Ok(());
+                }
+            }
+            round.queue.push(path.clone());
         }
         if let Some(wanted) = &wanted {
             self.consider_parent(turn, round, path)?;

@@ -6,8 +6,8 @@ use super::turn::Turn;
 use crate::limits::SYNC_ROUND_MAX_PATHS;
 use crate::path::RelPath;
 use crate::sync::applied::{Applied, Role};
-use crate::sync::conflict::{View, copy_prefix};
-use crate::sync::entry::{Entry, Kind};
+use crate::sync::conflict::{Side, View, copy_prefix};
+use crate::sync::entry::{Entry, Kind, Removal};
 use crate::sync::event::Found;
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::version_of;
@@ -76,7 +76,9 @@ impl Machine {
             Some(row) if matches!(row.role, Role::Copy { .. }) => {}
             Some(row) => {
                 seen = row.version.clone();
-                if set.iter().filter(|entry| entry.is_live()).count() > 1 {
+                // An own entry that is shown as a copy would be dominated by the next own number, seen or not.
+                let unseen = |e: &Entry| e.is_live() && !row.version.contains(e.dot());
+                if set.iter().any(unseen) {
                     for (at, copy) in copies_of(turn, path)? {
                         seen.join(&copy.version);
                         self.keep_copy(turn, &at, copy)?;
@@ -125,27 +127,45 @@ impl Machine {
         let set = turn.entries(of)?;
         let view = View::new(&set, self.config.policy);
         let unsettled = |entry: &Entry| entry.is_live() && loser.contains(entry.dot());
-        let Some(winner) = view.sides.first().filter(|_| set.iter().any(unsettled)) else {
+        if !set.iter().any(unsettled) {
             return Ok(());
-        };
-        let mut base = winner.version.clone();
+        }
+        let other = |side: &&Side| !loser.contains(side.entry.dot());
+        let winner = view.sides.iter().find(other);
+        let mut base = winner.map(|side| side.version.clone()).unwrap_or_default();
         base.join(&view.deleted);
         base.join(&loser);
-        let entry = winner.entry.clone();
-        let version = self.write(
-            turn,
-            Draft {
+        let own = self.ledger.author();
+        let unseen = |e: &Entry| e.is_live() && e.author == own && !base.contains(e.dot());
+        if set.iter().any(unseen) {
+            // Whatever is said now has a higher number than what this device said before, and would dominate it unseen.
+            return Ok(());
+        }
+        let draft = match winner.map(|side| side.entry.clone()) {
+            Some(entry) => Draft {
                 path: of.clone(),
-                kind: entry.kind.clone(),
+                kind: entry.kind,
                 mode: entry.mode,
                 mtime_ns: entry.mtime_ns,
                 parent: None,
                 moved_from: None,
                 base,
             },
-        )?;
+            // Nothing else wanted the path any more.
+            None => Draft {
+                path: of.clone(),
+                kind: Kind::Tombstone(Removal::Moved),
+                mode: 0,
+                mtime_ns: turn.now.wall_ns,
+                parent: None,
+                moved_from: None,
+                base,
+            },
+        };
+        let kind = draft.kind.clone();
+        let version = self.write(turn, draft)?;
         if let Some(row) = turn.applied(of)?
-            && row.kind == entry.kind
+            && row.kind == kind
         {
             turn.set_applied(of, Some(Applied { version, ..row }));
         }

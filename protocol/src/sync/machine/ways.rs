@@ -80,9 +80,18 @@ impl Machine {
             }
         }
         for way in ways.iter().filter(|(path, _)| asleep.contains(*path)) {
-            if let Way::Move(from, _) = way.1 {
-                self.work.wait(from.clone());
-                round.wants.remove(from);
+            match way.1 {
+                Way::Move(from, _) => {
+                    self.work.wait(from.clone());
+                    round.wants.remove(from);
+                }
+                // What was kept for it is still there when its turn comes.
+                Way::From(Source::Staged) => {
+                    let want = round.wants.get(way.0).and_then(|want| want.wanted.as_ref());
+                    let content = want.and_then(|wanted| wanted.kind.content());
+                    self.work.staged.extend(content);
+                }
+                _ => {}
             }
         }
         for path in asleep {
@@ -136,6 +145,9 @@ impl Machine {
             if self.work.is_busy(&from) {
                 self.work.wait(path.clone());
                 return Ok(Way::Wait);
+            }
+            if self.work.is_waiting(&from) {
+                continue;
             }
             let Some(row) = turn.applied(&from)? else {
                 continue;

@@ -54,6 +54,8 @@ pub(super) struct Work {
 pub(super) struct Flight {
     pub(super) path: RelPath,
     pub(super) then: Then,
+    /// The file of the tree whose content is copied.
+    pub(super) source: Option<RelPath>,
 }
 
 /// What follows when the operation is done.
@@ -218,16 +220,12 @@ impl Work {
         retry.attempts
     }
 
-    /// How often a path went wrong.
-    pub(super) fn attempts(&self, path: &RelPath) -> u32 {
-        self.retry.get(path).map_or(0, |retry| retry.attempts)
-    }
-
     pub(super) fn succeeded(&mut self, path: &RelPath) {
         self.retry.remove(path);
     }
 
-    fn is_waiting(&self, path: &RelPath) -> bool {
+    /// Whether a path is to be tried again later: until then it neither changes nor gives its content.
+    pub(super) fn is_waiting(&self, path: &RelPath) -> bool {
         self.retry
             .get(path)
             .is_some_and(|retry| retry.at_ms.is_some())
