@@ -125,8 +125,7 @@ impl Machine {
             }
             (Some(row), Some(wanted)) if self.is_as_wanted(row, wanted) => {
                 if (&row.version, &row.role) != (&wanted.version, &wanted.role) {
-                    let row = wanted.row(row.stamp);
-                    turn.set_applied(path, Some(row));
+                    turn.set_applied(path, Some(wanted.row(row.stamp)));
                 }
                 self.work.succeeded(path);
                 return Ok(());
@@ -135,10 +134,8 @@ impl Machine {
         }
         if let Some(had) = row.as_ref().and_then(|row| row.kind.content()) {
             // What has to make way here may have to be shown as a copy: both are dealt with together, or neither is.
-            for (at, copy) in &own.copies {
-                if copy.kind.content() != Some(had) {
-                    continue;
-                }
+            let is_copy = |copy: &&(RelPath, Wanted)| copy.1.kind.content() == Some(had);
+            for (at, _) in own.copies.iter().filter(is_copy) {
                 if self.work.is_busy(at) {
                     self.work.wait(path.clone());
                     return Ok(());

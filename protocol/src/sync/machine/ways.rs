@@ -26,6 +26,33 @@ pub(super) enum Way {
     Wait,
 }
 
+/// Content that paths of a round give up.
+#[derive(Default)]
+struct Given {
+    leaving: BTreeMap<ContentHash, Vec<RelPath>>,
+    overwritten: BTreeMap<ContentHash, RelPath>,
+}
+
+impl Given {
+    fn of(round: &Round) -> Self {
+        let mut given = Self::default();
+        for (path, want) in &round.wants {
+            let content = |kind: &Kind| kind.content();
+            let Some(had) = want.row.as_ref().and_then(|row| content(&row.kind)) else {
+                continue;
+            };
+            match &want.wanted {
+                None => given.leaving.entry(had).or_default().push(path.clone()),
+                Some(wanted) if content(&wanted.kind) != Some(had) => {
+                    given.overwritten.insert(had, path.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        given
+    }
+}
+
 impl Machine {
     /// Finds for every file that should be somewhere how its content gets there.
     pub(super) fn assign<I: Index>(
@@ -33,21 +60,10 @@ impl Machine {
         turn: &mut Turn<'_, I>,
         round: &mut Round,
     ) -> Read<BTreeMap<RelPath, Way>> {
-        let mut leaving: BTreeMap<ContentHash, Vec<RelPath>> = BTreeMap::new();
-        let mut overwritten: BTreeMap<ContentHash, RelPath> = BTreeMap::new();
-        for (path, want) in &round.wants {
-            let content = |kind: &Kind| kind.content();
-            let Some(had) = want.row.as_ref().and_then(|row| content(&row.kind)) else {
-                continue;
-            };
-            match &want.wanted {
-                None => leaving.entry(had).or_default().push(path.clone()),
-                Some(wanted) if content(&wanted.kind) != Some(had) => {
-                    overwritten.insert(had, path.clone());
-                }
-                Some(_) => {}
-            }
-        }
+        let Given {
+            mut leaving,
+            overwritten,
+        } = Given::of(round);
         let mut ways = BTreeMap::new();
         let mut keep: BTreeMap<RelPath, ContentHash> = BTreeMap::new();
         let mut asleep = BTreeSet::new();
@@ -79,15 +95,32 @@ impl Machine {
                 round.ops.push(op);
             }
         }
-        for way in ways.iter().filter(|(path, _)| asleep.contains(*path)) {
-            match way.1 {
+        self.leave_asleep(round, &ways, asleep);
+        // A file that is renamed is not removed as well.
+        for way in ways.values() {
+            if let Way::Move(from, _) = way {
+                round.wants.remove(from);
+            }
+        }
+        Ok(ways)
+    }
+
+    /// Leaves paths for a later turn, and with them what they would have used up.
+    fn leave_asleep(
+        &mut self,
+        round: &mut Round,
+        ways: &BTreeMap<RelPath, Way>,
+        asleep: BTreeSet<RelPath>,
+    ) {
+        for (path, way) in ways.iter().filter(|(path, _)| asleep.contains(*path)) {
+            match way {
                 Way::Move(from, _) => {
                     self.work.wait(from.clone());
                     round.wants.remove(from);
                 }
                 // What was kept for it is still there when its turn comes.
                 Way::From(Source::Staged) => {
-                    let want = round.wants.get(way.0).and_then(|want| want.wanted.as_ref());
+                    let want = round.wants.get(path).and_then(|want| want.wanted.as_ref());
                     let content = want.and_then(|wanted| wanted.kind.content());
                     self.work.staged.extend(content);
                 }
@@ -98,13 +131,6 @@ impl Machine {
             round.wants.remove(&path);
             self.work.wait(path);
         }
-        // A file that is renamed is not removed as well.
-        for way in ways.values() {
-            if let Way::Move(from, _) = way {
-                round.wants.remove(from);
-            }
-        }
-        Ok(ways)
     }
 
     fn way_for<I: Index>(

@@ -1,0 +1,199 @@
+//! Bugs that other programs had, each as a short story. After every story all promises are checked by `settle`.
+#![allow(clippy::unwrap_used)]
+
+use netsim::{Keep, Plan, Sabotage, World};
+use shoal_protocol::path::RelPath;
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).unwrap()
+}
+
+/// A world at rest with these files (and the folders above them) everywhere.
+fn world(hosts: usize, files: &[(&str, &str)]) -> World {
+    let mut world = World::new(Plan::scenario(hosts), Sabotage::None, Keep::Hash);
+    for (name, bytes) in files {
+        let mut folders = Vec::new();
+        let mut at = path(name).parent();
+        while let Some(folder) = at {
+            at = folder.parent();
+            folders.push(folder);
+        }
+        for folder in folders.iter().rev() {
+            world.mkdir(0, folder);
+        }
+        world.write(0, &path(name), bytes.as_bytes());
+    }
+    world.settle().unwrap();
+    world
+}
+
+/// Settles, and gives the one tree that all have.
+fn settled(mut world: World) -> Vec<String> {
+    world.settle().unwrap();
+    let tree = world.tree(0);
+    for host in 1..world.hosts.len() {
+        assert_eq!(world.tree(host), tree);
+    }
+    tree
+}
+
+fn has(tree: &[String], row: &str) -> bool {
+    tree.iter().any(|it| it == row)
+}
+
+/// Some copy of a conflict has these bytes.
+fn has_copy(tree: &[String], bytes: &str) -> bool {
+    let end = format!("file {bytes:?}");
+    tree.iter()
+        .any(|it| it.contains(".conflict-") && it.ends_with(&end))
+}
+
+#[test]
+fn syncthing_1787_a_file_is_renamed_here_and_edited_there() {
+    let mut world = world(2, &[("report", "[00000001]")]);
+    world.part(0, 1);
+    world.rename(0, &path("report"), &path("final"));
+    world.write(1, &path("report"), b"[00000001][00000002]");
+    let tree = settled(world);
+    assert!(has(&tree, "final file \"[00000001]\""), "{tree:?}");
+    assert!(
+        has(&tree, "report file \"[00000001][00000002]\""),
+        "{tree:?}"
+    );
+}
+
+#[test]
+fn owncloud_client_7441_a_file_is_edited_in_a_folder_that_is_renamed_elsewhere() {
+    let mut world = world(2, &[("old/f", "[00000001]"), ("old/g", "[00000002]")]);
+    world.part(0, 1);
+    world.rename(0, &path("old"), &path("new"));
+    world.write(1, &path("old/f"), b"[00000001][00000003]");
+    let tree = settled(world);
+    assert!(
+        has(&tree, "old/f file \"[00000001][00000003]\""),
+        "{tree:?}"
+    );
+    assert!(has(&tree, "new/g file \"[00000002]\""), "{tree:?}");
+}
+
+#[test]
+fn nextcloud_desktop_3741_a_folder_is_deleted_here_and_a_file_is_edited_in_it_there() {
+    let mut world = world(2, &[("d/f", "[00000001]"), ("d/g", "[00000002]")]);
+    world.part(0, 1);
+    world.delete(0, &path("d"));
+    world.write(1, &path("d/f"), b"[00000001][00000003]");
+    let tree = settled(world);
+    assert_eq!(tree, ["d folder", "d/f file \"[00000001][00000003]\""]);
+}
+
+#[test]
+fn syncthing_2416_a_file_becomes_a_folder_while_it_is_edited_elsewhere() {
+    let mut world = world(2, &[("x", "[00000001]")]);
+    world.part(0, 1);
+    world.delete(0, &path("x"));
+    world.mkdir(0, &path("x"));
+    world.write(0, &path("x/in"), b"[00000002]");
+    world.write(1, &path("x"), b"[00000001][00000003]");
+    let tree = settled(world);
+    assert!(has(&tree, "x/in file \"[00000002]\""), "{tree:?}");
+    assert!(has_copy(&tree, "[00000001][00000003]"), "{tree:?}");
+}
+
+#[test]
+fn two_edits_at_once_both_stay() {
+    let mut world = world(3, &[("f", "[00000001]")]);
+    world.part(0, 1);
+    world.part(1, 2);
+    world.part(0, 2);
+    world.write(0, &path("f"), b"[00000001][00000002]");
+    world.write(1, &path("f"), b"[00000001][00000003]");
+    let tree = settled(world);
+    assert_eq!(tree.len(), 2, "{tree:?}");
+}
+
+#[test]
+fn unison_769_names_are_swapped_and_nothing_is_lost() {
+    let mut world = world(2, &[("a", "[00000001]"), ("b", "[00000002]")]);
+    world.rename(0, &path("a"), &path("aside"));
+    world.rename(0, &path("b"), &path("a"));
+    world.rename(0, &path("aside"), &path("b"));
+    let tree = settled(world);
+    assert_eq!(tree, ["a file \"[00000002]\"", "b file \"[00000001]\""]);
+}
+
+#[test]
+fn syncthing_5566_a_deleted_file_does_not_come_back_from_a_device_that_was_away() {
+    let mut world = world(3, &[("f", "[00000001]"), ("g", "[00000002]")]);
+    world.crash(2);
+    world.delete(0, &path("f"));
+    world.go_on(60_000).unwrap();
+    assert_eq!(settled(world), ["g file \"[00000002]\""]);
+}
+
+#[test]
+fn case_only_rename_arrives() {
+    let mut world = world(2, &[("readme", "[00000001]")]);
+    world.rename(0, &path("readme"), &path("README"));
+    assert_eq!(settled(world), ["README file \"[00000001]\""]);
+}
+
+#[test]
+fn a_tree_of_folders_is_renamed_and_edited_on_top() {
+    let mut world = world(2, &[("t/a/f", "[00000001]"), ("t/b/g", "[00000002]")]);
+    world.rename(0, &path("t"), &path("u"));
+    world.write(0, &path("u/a/f"), b"[00000001][00000003]");
+    let tree = settled(world);
+    assert!(
+        has(&tree, "u/a/f file \"[00000001][00000003]\""),
+        "{tree:?}"
+    );
+    assert!(!tree.iter().any(|row| row.starts_with("t")), "{tree:?}");
+}
+
+#[test]
+fn both_delete_the_same_and_it_is_quiet() {
+    let mut world = world(2, &[("f", "[00000001]"), ("g", "[00000002]")]);
+    world.part(0, 1);
+    world.delete(0, &path("f"));
+    world.delete(1, &path("f"));
+    assert_eq!(settled(world), ["g file \"[00000002]\""]);
+}
+
+#[test]
+fn both_make_the_same_file_and_it_is_no_conflict() {
+    let mut world = world(2, &[("g", "[00000002]")]);
+    world.part(0, 1);
+    world.write(0, &path("f"), b"same");
+    world.write(1, &path("f"), b"same");
+    assert_eq!(settled(world), ["f file \"same\"", "g file \"[00000002]\""]);
+}
+
+#[test]
+fn an_empty_folder_and_an_empty_file_arrive() {
+    let mut world = world(2, &[("g", "[00000002]")]);
+    world.mkdir(0, &path("empty"));
+    world.write(0, &path("nothing"), b"");
+    let tree = settled(world);
+    assert!(
+        has(&tree, "empty folder") && has(&tree, "nothing file \"\""),
+        "{tree:?}"
+    );
+}
+
+/// Found by seed 155: the next number of the same author would dominate what nobody has dealt with.
+#[test]
+fn a_file_shown_as_a_copy_survives_a_new_file_of_the_same_author() {
+    let mut world = world(2, &[("b/c", "[00000001]")]);
+    world.part(0, 1);
+    world.delete(0, &path("b"));
+    world.write(0, &path("b"), b"[00000002]");
+    world.write(1, &path("b/c"), b"[00000001][00000003]");
+    world.settle().unwrap();
+    world.delete(0, &path("b"));
+    world.write(0, &path("b"), b"[00000004]");
+    let tree = settled(world);
+    assert!(
+        tree.iter().any(|row| row.ends_with("\"[00000002]\"")),
+        "{tree:?}"
+    );
+}
