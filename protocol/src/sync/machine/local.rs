@@ -9,7 +9,6 @@ use crate::limits::{SYNC_LOOK_MAX_PATHS, SYNC_ROUND_MAX_PATHS};
 use crate::path::RelPath;
 use crate::sync::action::{Action, Problem, Report};
 use crate::sync::applied::{Applied, Role};
-use crate::sync::conflict::copied_from;
 use crate::sync::entry::Kind;
 use crate::sync::event::{Found, FoundKind, Page, Scan, Scope};
 use crate::sync::index::{Index, Read};
@@ -266,14 +265,7 @@ impl Machine {
         if own.main.is_some() {
             return Ok(own.main);
         }
-        let Some(original) = copied_from(path) else {
-            return Ok(None);
-        };
-        let copies = project(turn.index, &original, self.config.policy)?.copies;
-        Ok(copies
-            .into_iter()
-            .find(|(at, _)| at == path)
-            .map(|(_, wanted)| wanted))
+        self.wanted_copy(turn, path)
     }
 
     fn is_known_elsewhere<I: Index>(&self, turn: &Turn<'_, I>, kind: &Kind) -> Read<bool> {

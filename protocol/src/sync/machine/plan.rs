@@ -155,7 +155,12 @@ impl Machine {
         Ok(())
     }
 
-    fn wanted_copy<I: Index>(&self, turn: &Turn<'_, I>, path: &RelPath) -> Read<Option<Wanted>> {
+    /// The loser of a conflict that is shown at this path, if it is the name of a copy.
+    pub(super) fn wanted_copy<I: Index>(
+        &self,
+        turn: &Turn<'_, I>,
+        path: &RelPath,
+    ) -> Read<Option<Wanted>> {
         let Some(original) = copied_from(path) else {
             return Ok(None);
         };
