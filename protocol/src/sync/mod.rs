@@ -42,7 +42,7 @@ pub mod project;
 #[cfg(test)]
 mod testing;
 mod version;
-pub mod wire;
+mod wire;
 
 pub use action::{
     Action, Attributes, Expect, Failure, Halt, Op, OpId, OpKind, Outcome, Problem, Report, Source,

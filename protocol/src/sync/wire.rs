@@ -1,10 +1,8 @@
-//! Canonical bytes of entries, rows and knowledge: for messages and for the store. One value has one form.
+//! Canonical bytes of entries and knowledge, for messages. One value has one form.
 //!
 //! A list of entries begins with the table of its authors, sorted; paths are prefix-coded against the one before, and so are
 //! the paths that content moved from.
 
-use super::applied::{Applied, Role, Stamp};
-use super::batch::{Incarnation, Meta};
 use super::entry::{Entry, Kind, Removal};
 use super::version::{AuthorId, Knowledge, Seen, VersionVector};
 use crate::codec::{DecodeError, Reader, Writer};
@@ -13,135 +11,8 @@ use crate::limits::{PATH_MAX_BYTES, SYNC_AUTHORS_MAX, SYNC_PAGE_MAX_ENTRIES};
 use crate::path::RelPath;
 use std::collections::BTreeSet;
 
-/// Starts of a program in a [`Meta`] row.
-const INCARNATIONS_MAX: usize = 1024;
 const HAS_PARENT: u8 = 0x10;
 const HAS_SOURCE: u8 = 0x20;
-
-/// The bytes of the entries of one path, for the store.
-pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
-    let mut w = Writer::new();
-    write_entries(&mut w, entries);
-    w.finish()
-}
-
-/// Reads what [`encode_entries`] wrote.
-///
-/// # Errors
-/// See [`DecodeError`].
-pub fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, DecodeError> {
-    let mut r = Reader::new(bytes);
-    let entries = read_entries(&mut r)?;
-    r.finish()?;
-    Ok(entries)
-}
-
-/// The bytes of a row of `applied`, for the store.
-pub fn encode_applied(row: &Applied) -> Vec<u8> {
-    let mut w = Writer::new();
-    let authors: BTreeSet<_> = row.version.pairs().iter().map(|pair| pair.0).collect();
-    let authors: Vec<_> = authors.into_iter().collect();
-    write_authors(&mut w, &authors);
-    w.u8(kind_code(&row.kind));
-    write_kind(&mut w, &row.kind);
-    w.uint(u64::from(row.mode));
-    w.int(row.mtime_ns);
-    let stamp = &row.stamp;
-    w.uint(stamp.size_bytes);
-    w.int(stamp.mtime_ns.wrapping_sub(row.mtime_ns));
-    w.int(stamp.ctime_ns.wrapping_sub(row.mtime_ns));
-    w.uint(stamp.inode);
-    w.uint(u64::from(stamp.mode));
-    write_version(&mut w, &row.version, &authors);
-    match &row.role {
-        Role::Main => w.u8(0),
-        Role::Implied => w.u8(1),
-        Role::Copy { of } => {
-            w.u8(2);
-            w.bytes(of.as_str().as_bytes());
-        }
-    }
-    w.finish()
-}
-
-/// Reads what [`encode_applied`] wrote.
-///
-/// # Errors
-/// See [`DecodeError`].
-pub fn decode_applied(bytes: &[u8]) -> Result<Applied, DecodeError> {
-    let mut r = Reader::new(bytes);
-    let authors = read_authors(&mut r)?;
-    let code = r.u8()?;
-    let kind = read_kind(&mut r, code)?;
-    let mode = read_mode(&mut r)?;
-    let mtime_ns = r.int()?;
-    let stamp = Stamp {
-        size_bytes: r.uint()?,
-        mtime_ns: mtime_ns.wrapping_add(r.int()?),
-        ctime_ns: mtime_ns.wrapping_add(r.int()?),
-        inode: r.uint()?,
-        mode: u32::try_from(r.uint()?).map_err(|_| DecodeError::Invalid("a mode is no mode"))?,
-    };
-    let version = read_version(&mut r, &authors)?;
-    let role = match r.u8()? {
-        0 => Role::Main,
-        1 => Role::Implied,
-        2 => Role::Copy {
-            of: read_path(r.text("path", PATH_MAX_BYTES)?)?,
-        },
-        _ => return Err(DecodeError::Newer),
-    };
-    r.finish()?;
-    if matches!(kind, Kind::Tombstone(_)) || version.pairs().len() != authors.len() {
-        return Err(DecodeError::NotCanonical);
-    }
-    Ok(Applied {
-        kind,
-        mode,
-        mtime_ns,
-        stamp,
-        version,
-        role,
-    })
-}
-
-/// The bytes of the machine's own row, for the store.
-pub fn encode_meta(meta: &Meta) -> Vec<u8> {
-    let mut w = Writer::new();
-    write_author(&mut w, meta.author);
-    w.uint(meta.last_seq);
-    w.uint(meta.confirmed_seq);
-    w.uint(meta.incarnations.len() as u64);
-    for start in &meta.incarnations {
-        w.uint(start.first_seq);
-        w.raw(&start.nonce.to_le_bytes());
-    }
-    w.finish()
-}
-
-/// Reads what [`encode_meta`] wrote.
-///
-/// # Errors
-/// See [`DecodeError`].
-pub fn decode_meta(bytes: &[u8]) -> Result<Meta, DecodeError> {
-    let mut r = Reader::new(bytes);
-    let author = read_author(&mut r)?;
-    let (last_seq, confirmed_seq) = (r.uint()?, r.uint()?);
-    let mut incarnations = Vec::new();
-    for _ in 0..r.count("starts of the program", INCARNATIONS_MAX)? {
-        incarnations.push(Incarnation {
-            first_seq: r.uint()?,
-            nonce: u64::from_le_bytes(r.array()?),
-        });
-    }
-    r.finish()?;
-    Ok(Meta {
-        author,
-        last_seq,
-        incarnations,
-        confirmed_seq,
-    })
-}
 
 /// Writes what a replica has seen.
 pub(super) fn write_knowledge(w: &mut Writer, knowledge: &Knowledge) {
@@ -420,56 +291,4 @@ fn shared_prefix(a: &str, b: &str) -> usize {
         shared -= 1;
     }
     shared
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::sync::testing::{author, file, path};
-    use proptest::prelude::*;
-
-    #[test]
-    fn rows_go_round() {
-        let entry = file("p", 1, b"x", 5);
-        for role in [Role::Main, Role::Implied, Role::Copy { of: path("a/b") }] {
-            let row = Applied {
-                kind: entry.kind.clone(),
-                mode: 0o600,
-                mtime_ns: 77,
-                stamp: Stamp {
-                    size_bytes: 1,
-                    mtime_ns: i64::MIN,
-                    ctime_ns: i64::MAX,
-                    inode: u64::MAX,
-                    mode: u32::MAX,
-                },
-                version: entry.version.clone(),
-                role,
-            };
-            assert_eq!(decode_applied(&encode_applied(&row)), Ok(row));
-        }
-        let meta = Meta {
-            author: author(3),
-            last_seq: 9,
-            incarnations: vec![Incarnation {
-                first_seq: 1,
-                nonce: u64::MAX,
-            }],
-            confirmed_seq: 2,
-        };
-        assert_eq!(decode_meta(&encode_meta(&meta)), Ok(meta));
-    }
-
-    proptest! {
-        #[test]
-        fn rows_that_decode_have_one_encoding(bytes: Vec<u8>) {
-            if let Ok(row) = decode_applied(&bytes) {
-                prop_assert_eq!(encode_applied(&row), &bytes[..]);
-            }
-            if let Ok(meta) = decode_meta(&bytes) {
-                prop_assert_eq!(encode_meta(&meta), bytes);
-            }
-        }
-    }
 }
