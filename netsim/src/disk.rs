@@ -5,7 +5,7 @@
 
 use crate::names::{Case, Forms, composed, decomposed, folded};
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync::{Features, Stamp};
+use shoal_protocol::sync::{self, Features, Names, Stamp};
 use std::collections::BTreeMap;
 
 /// The manners of a file system.
@@ -74,12 +74,30 @@ impl Manners {
         features: Features {
             mode_bits: 0o777,
             symlinks: true,
+            names: Names {
+                case: sync::Case::Distinct,
+                forms: sync::Forms::Distinct,
+            },
         },
     };
 
     /// Whether two names can be one.
     pub fn folds(&self) -> bool {
         self.case != Case::Sensitive || self.forms != Forms::Distinct
+    }
+
+    /// What the machine is told of that.
+    pub(crate) fn names(&self) -> Names {
+        Names {
+            case: match self.case {
+                Case::Sensitive => sync::Case::Distinct,
+                Case::Preserving => sync::Case::Folded,
+            },
+            forms: match self.forms {
+                Forms::Distinct => sync::Forms::Distinct,
+                Forms::Preserving | Forms::Decomposing => sync::Forms::Folded,
+            },
+        }
     }
 
     fn fold(&self, name: &str) -> String {

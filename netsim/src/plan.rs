@@ -186,8 +186,10 @@ impl Plan {
             manners.features = Features {
                 mode_bits: *random.pick(&modes).unwrap_or(&0o777),
                 symlinks: random.chance(700),
+                ..manners.features
             };
         }
+        manners.features.names = manners.names();
         manners
     }
 }

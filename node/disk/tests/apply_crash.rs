@@ -6,8 +6,8 @@ use shoal_disk::replica::{ApplyOptions, Faults, Look, Replica, ScanOptions, Step
 use shoal_protocol::id::{ContentHash, FilesetId};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
-    Applied, Attributes, AuthorId, Entry, Expect, FoundKind, Index, Knowledge, Meta, Op, OpId,
-    OpKind, Outcome, Read, Source, Span, Stamp,
+    Applied, Attributes, AuthorId, Entry, Expect, Folded, FoundKind, Index, Knowledge, Meta, Op,
+    OpId, OpKind, Outcome, Read, Source, Span, Stamp,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -345,6 +345,9 @@ impl Index for Nothing {
         Ok(Vec::new())
     }
     fn applied_inode(&self, _: u64, _: usize) -> Read<Vec<RelPath>> {
+        Ok(Vec::new())
+    }
+    fn applied_folded(&self, _: &Folded, _: usize) -> Read<Vec<RelPath>> {
         Ok(Vec::new())
     }
     fn applied_count(&self) -> Read<u64> {

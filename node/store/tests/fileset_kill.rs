@@ -146,6 +146,7 @@ fn batch(n: u64) -> Batch {
     };
     let change = |k| AppliedChange {
         path: path(n, k),
+        folded: None,
         row: Some(row(n, k)),
     };
     Batch {

@@ -98,7 +98,8 @@ pub enum OpKind {
         /// Its times and mode.
         attributes: Attributes,
     },
-    /// Rename a file or symbolic link to `path`, atomically over what is expected there.
+    /// Rename a file or symbolic link to `path`, atomically over what is expected there; or a folder, with all that is in it,
+    /// to another form of its own name, on a file system that takes the two for one.
     Move {
         /// From where.
         from: RelPath,

@@ -2,6 +2,7 @@
 
 use super::entry::Kind;
 use super::index::{Index, Read};
+use super::names::Names;
 use super::version::VersionVector;
 use crate::id::ContentHash;
 use crate::path::RelPath;
@@ -59,6 +60,8 @@ pub struct Features {
     pub mode_bits: u32,
     /// Whether there are symbolic links.
     pub symlinks: bool,
+    /// Which names are one.
+    pub names: Names,
 }
 
 impl Default for Features {
@@ -66,6 +69,7 @@ impl Default for Features {
         Self {
             mode_bits: 0o777,
             symlinks: true,
+            names: Names::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::applied::Applied;
 use super::entry::Entry;
+use super::names::Folded;
 use super::version::{AuthorId, Seen};
 use crate::path::RelPath;
 
@@ -38,6 +39,9 @@ pub struct EntrySet {
 pub struct AppliedChange {
     /// The path on the disk.
     pub path: RelPath,
+    /// What it has in common with its twins, for [`Index::applied_folded`](super::Index::applied_folded): a row that lives as
+    /// long as the path's own. None on replicas that fold no names, and they pay nothing for it.
+    pub folded: Option<Folded>,
     /// The new row; none when nothing of ours is there any more.
     pub row: Option<Applied>,
 }

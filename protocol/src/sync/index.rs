@@ -3,6 +3,7 @@
 use super::applied::Applied;
 use super::batch::Meta;
 use super::entry::Entry;
+use super::names::Folded;
 use super::version::{AuthorId, Knowledge};
 use crate::id::ContentHash;
 use crate::path::RelPath;
@@ -54,6 +55,8 @@ pub trait Index {
     fn applied_content(&self, content: &ContentHash, limit: usize) -> Read<Vec<RelPath>>;
     /// Paths of the disk whose stamp has this inode (which is never 0).
     fn applied_inode(&self, inode: u64, limit: usize) -> Read<Vec<RelPath>>;
+    /// Paths of the disk that were materialised with this [`AppliedChange::folded`](super::AppliedChange::folded).
+    fn applied_folded(&self, folded: &Folded, limit: usize) -> Read<Vec<RelPath>>;
     /// How many paths are materialised.
     fn applied_count(&self) -> Read<u64>;
     /// What has been seen of every author.

@@ -4,6 +4,7 @@ use super::applied::Applied;
 use super::batch::{Batch, Meta};
 use super::entry::{Entry, Kind};
 use super::index::{Index, Read, Span};
+use super::names::Folded;
 use super::version::{AuthorId, Knowledge};
 use crate::id::ContentHash;
 use crate::path::RelPath;
@@ -18,6 +19,7 @@ pub struct MemoryIndex {
     applied: BTreeMap<RelPath, Applied>,
     by_content: BTreeSet<(ContentHash, RelPath)>,
     by_inode: BTreeSet<(u64, RelPath)>,
+    by_folded: BTreeSet<(Folded, RelPath)>,
     knowledge: Knowledge,
     meta: Option<Meta>,
 }
@@ -49,6 +51,13 @@ impl MemoryIndex {
                 }
                 self.by_inode
                     .remove(&(old.stamp.inode, change.path.clone()));
+            }
+            if let Some(folded) = &change.folded {
+                let twin = (folded.clone(), change.path.clone());
+                match change.row {
+                    Some(_) => self.by_folded.insert(twin),
+                    None => self.by_folded.remove(&twin),
+                };
             }
             if let Some(row) = &change.row {
                 if let Kind::File { content, .. } = row.kind {
@@ -141,11 +150,15 @@ impl Index for MemoryIndex {
     }
 
     fn applied_content(&self, content: &ContentHash, limit: usize) -> Read<Vec<RelPath>> {
-        Ok(paths_of(&self.by_content, *content, limit))
+        Ok(paths_of(&self.by_content, content, limit))
     }
 
     fn applied_inode(&self, inode: u64, limit: usize) -> Read<Vec<RelPath>> {
-        Ok(paths_of(&self.by_inode, inode, limit))
+        Ok(paths_of(&self.by_inode, &inode, limit))
+    }
+
+    fn applied_folded(&self, folded: &Folded, limit: usize) -> Read<Vec<RelPath>> {
+        Ok(paths_of(&self.by_folded, folded, limit))
     }
 
     fn applied_count(&self) -> Read<u64> {
@@ -171,13 +184,13 @@ fn within<'a, T>(
         .take_while(move |(path, _)| span.below.is_none_or(|below| path.is_below(below)))
 }
 
-fn paths_of<K: Ord + Copy>(rows: &BTreeSet<(K, RelPath)>, key: K, limit: usize) -> Vec<RelPath> {
+fn paths_of<K: Ord + Clone>(rows: &BTreeSet<(K, RelPath)>, key: &K, limit: usize) -> Vec<RelPath> {
     // No path sorts before this one: NUL is in no name, and the text is the shortest there is.
     let Ok(first) = RelPath::new("\u{1}") else {
         return Vec::new();
     };
-    rows.range((key, first)..)
-        .take_while(|(other, _)| *other == key)
+    rows.range((key.clone(), first)..)
+        .take_while(|(other, _)| other == key)
         .take(limit)
         .map(|(_, path)| path.clone())
         .collect()

@@ -38,6 +38,7 @@ pub mod machine;
 pub mod memory;
 pub mod merge;
 mod message;
+mod names;
 pub mod project;
 #[cfg(test)]
 mod testing;
@@ -57,4 +58,5 @@ pub use event::{
 pub use index::{Index, IndexError, Read, Span, key};
 pub use machine::{Config, Machine};
 pub use message::Message;
+pub use names::{Case, Folded, Forms, Names};
 pub use version::{AuthorId, Dot, Knowledge, Seen, VersionVector};

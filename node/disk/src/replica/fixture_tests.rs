@@ -5,8 +5,8 @@ use super::*;
 use shoal_protocol::id::{ContentHash, FilesetId};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
-    Applied, AuthorId, Entry, Found, FoundKind, Index, Kind, Knowledge, Meta, Page, Read, Role,
-    Span, VersionVector,
+    Applied, AuthorId, Entry, Folded, Found, FoundKind, Index, Kind, Knowledge, Meta, Page, Read,
+    Role, Span, VersionVector,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -200,6 +200,10 @@ impl Index for Memory {
     fn applied_inode(&self, inode: u64, limit: usize) -> Read<Vec<RelPath>> {
         let rows = self.0.iter().filter(|(_, row)| row.stamp.inode == inode);
         Ok(rows.take(limit).map(|(path, _)| path.clone()).collect())
+    }
+
+    fn applied_folded(&self, _folded: &Folded, _limit: usize) -> Read<Vec<RelPath>> {
+        Ok(Vec::new())
     }
 
     fn entries(&self, _path: &RelPath) -> Read<Vec<Entry>> {

@@ -3,7 +3,7 @@
 use super::STAGING;
 use super::root::RootProblem;
 use shoal_jail::{Create, Existing, Jail, JailError};
-use shoal_protocol::sync::Features;
+use shoal_protocol::sync::{self, Case, Features, Forms};
 
 /// Whether the file system has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,16 @@ impl Capabilities {
                 Support::No => 0,
             },
             symlinks: self.symlinks == Support::Yes,
+            names: sync::Names {
+                case: match self.names {
+                    Names::Exact => Case::Distinct,
+                    Names::Folding => Case::Folded,
+                },
+                forms: match self.form {
+                    NameForm::Kept => Forms::Distinct,
+                    NameForm::Joined | NameForm::Rewritten => Forms::Folded,
+                },
+            },
         }
     }
 

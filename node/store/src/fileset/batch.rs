@@ -5,7 +5,7 @@ use super::codec::{self, Number};
 use super::{FilesetIndex, keys};
 use crate::StoreError;
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync::{Applied, AuthorId, Batch, BatchId, Entry};
+use shoal_protocol::sync::{Applied, AppliedChange, AuthorId, Batch, BatchId, Entry};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
@@ -55,11 +55,11 @@ impl FilesetIndex {
         let changes: BTreeMap<_, _> = batch
             .applied
             .iter()
-            .map(|change| (&change.path, change.row.as_ref()))
+            .map(|change| (&change.path, change))
             .collect();
         let mut growth = 0_i64;
-        for (path, row) in changes {
-            growth += self.put_applied(&mut rows, path, row)?;
+        for change in changes.into_values() {
+            growth += self.put_applied(&mut rows, change)?;
         }
         if growth != 0 {
             let count = self.count().map_err(|error| self.read_failed(&error.0))?;
@@ -133,12 +133,8 @@ impl FilesetIndex {
     }
 
     /// How many rows more there are after it: 1, 0 or -1.
-    fn put_applied(
-        &self,
-        rows: &mut Rows,
-        path: &RelPath,
-        row: Option<&Applied>,
-    ) -> Result<i64, StoreError> {
+    fn put_applied(&self, rows: &mut Rows, change: &AppliedChange) -> Result<i64, StoreError> {
+        let (path, row) = (&change.path, change.row.as_ref());
         let store = &self.0.store;
         let key = keys::path(keys::APPLIED, path);
         let old = match self.0.tree.get(&key).map_err(|error| store.sled(error))? {
@@ -156,7 +152,10 @@ impl FilesetIndex {
                 .map(|row| row.stamp.inode)
                 .filter(|inode| *inode != 0)
                 .map(|inode| keys::inode(inode, path));
-            [content, inode]
+            let folded = row
+                .and(change.folded.as_ref())
+                .map(|folded| keys::folded(folded, path));
+            [content, inode, folded]
         };
         for (old, new) in by(old.as_ref()).into_iter().zip(by(row)) {
             if old == new {

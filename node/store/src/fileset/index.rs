@@ -5,7 +5,7 @@ use super::{FilesetIndex, keys};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
-    Applied, AuthorId, Entry, Index, IndexError, Kind, Knowledge, Meta, Read, Span, key,
+    Applied, AuthorId, Entry, Folded, Index, IndexError, Kind, Knowledge, Meta, Read, Span, key,
 };
 use std::ops::Bound;
 
@@ -125,6 +125,10 @@ impl Index for FilesetIndex {
     fn applied_inode(&self, inode: u64, limit: usize) -> Read<Vec<RelPath>> {
         let is = |row: &Applied| row.stamp.inode == inode;
         self.applied_by(keys::inode_prefix(inode), limit, is)
+    }
+
+    fn applied_folded(&self, folded: &Folded, limit: usize) -> Read<Vec<RelPath>> {
+        self.applied_by(keys::folded_prefix(folded), limit, |_| true)
     }
 
     fn applied_count(&self) -> Read<u64> {

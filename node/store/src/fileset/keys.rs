@@ -13,12 +13,13 @@
 //! | `p` path | what is applied |
 //! | `c` first 8 bytes of a content hash; path | nothing |
 //! | `i` inode, u64; path | nothing |
+//! | `t` folded path, NUL, NUL; path | nothing; only on replicas that take different names for one |
 //!
 //! All numbers in keys are big-endian.
 
 use shoal_protocol::id::{ContentHash, FilesetId};
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync;
+use shoal_protocol::sync::{self, Folded};
 
 pub(super) const VERSION: &[u8] = b"v";
 pub(super) const META: &[u8] = b"m";
@@ -30,6 +31,7 @@ pub(super) const SEQUENCE: u8 = b's';
 pub(super) const APPLIED: u8 = b'p';
 const CONTENT: u8 = b'c';
 const INODE: u8 = b'i';
+const FOLDED: u8 = b't';
 /// Bytes of a hash that are in a key: whoever reads compares the row's own.
 const CONTENT_KEY_BYTES: usize = 8;
 
@@ -89,4 +91,15 @@ pub(super) fn inode_prefix(inode: u64) -> Vec<u8> {
 
 pub(super) fn inode(inode: u64, path: &RelPath) -> Vec<u8> {
     [inode_prefix(inode), sync::key(path)].concat()
+}
+
+/// Two NULs end it: a path has never two in a row, so that no folded path is the beginning of another with its end.
+pub(super) fn folded_prefix(folded: &Folded) -> Vec<u8> {
+    let text = folded.as_str().bytes();
+    let text = text.map(|byte| if byte == b'/' { 0 } else { byte });
+    [FOLDED].into_iter().chain(text).chain([0, 0]).collect()
+}
+
+pub(super) fn folded(folded: &Folded, path: &RelPath) -> Vec<u8> {
+    [folded_prefix(folded), sync::key(path)].concat()
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use shoal_protocol::id::{ContentHash, DeviceId, FilesetId};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
-    Applied, AppliedChange, AuthorId, Batch, BatchId, Dot, Entry, EntrySet, Incarnation, Index,
-    Kind, Meta, Removal, Role, Seen, Span, Stamp, VersionVector,
+    Applied, AppliedChange, AuthorId, Batch, BatchId, Case, Dot, Entry, EntrySet, Forms,
+    Incarnation, Index, Kind, Meta, Names, Removal, Role, Seen, Span, Stamp, VersionVector,
 };
 use std::collections::BTreeMap;
 
@@ -65,6 +65,12 @@ fn applied(kind: Kind, inode: u64) -> Applied {
     }
 }
 
+/// The names of macOS.
+const FOLDING: Names = Names {
+    case: Case::Folded,
+    forms: Forms::Folded,
+};
+
 fn batch(entries: Vec<EntrySet>, rows: Vec<(&str, Option<Applied>)>) -> Batch {
     Batch {
         id: BatchId(1),
@@ -73,6 +79,7 @@ fn batch(entries: Vec<EntrySet>, rows: Vec<(&str, Option<Applied>)>) -> Batch {
             .into_iter()
             .map(|(path, row)| AppliedChange {
                 path: rel(path),
+                folded: FOLDING.folded(&rel(path)),
                 row,
             })
             .collect(),
@@ -217,6 +224,25 @@ fn old_rows_by_author_content_and_inode_go_with_their_path() {
     assert_eq!(index.entries(&rel("p")).unwrap(), []);
     assert_eq!(index.heads().unwrap(), []);
     assert_eq!(index.applied_count().unwrap(), 0);
+}
+
+#[test]
+fn twins_are_found_by_what_they_have_in_common() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let index = store.fileset_index(&ID).unwrap();
+    let some = || Some(applied(file(1), 10));
+    let rows = vec![("d/\u{c9}", some()), ("d/\u{c9}a", some()), ("d", some())];
+    index.apply(&batch(Vec::new(), rows)).unwrap();
+    let twins = |path: &str| {
+        let folded = FOLDING.folded(&rel(path)).unwrap();
+        index.applied_folded(&folded, 9).unwrap()
+    };
+    assert_eq!(twins("D/e\u{301}"), [rel("d/\u{c9}")]);
+    assert_eq!(twins("D"), [rel("d")]);
+    let rows = vec![("d/\u{c9}", None), ("D/\u{e9}", some())];
+    index.apply(&batch(Vec::new(), rows)).unwrap();
+    assert_eq!(twins("d/\u{c9}"), [rel("D/\u{e9}")]);
 }
 
 #[test]
@@ -438,6 +464,7 @@ fn fill(index: &FilesetIndex, part: u64) {
         row.stamp.ctime_ns += n as i64 * 54_321;
         rows.push(AppliedChange {
             path: path.clone(),
+            folded: None,
             row: Some(row),
         });
         sets.push(EntrySet {

@@ -154,6 +154,14 @@ fn step(wanted: Wanted, way: Option<Way>, same: bool) -> Option<(OpKind, Then)> 
     };
     let kind = match (wanted.kind.clone(), way) {
         _ if same => OpKind::Attributes(attributes),
+        (Kind::File { .. } | Kind::Folder, Some(Way::Move(from, row))) => {
+            let kind = OpKind::Move {
+                from: from.clone(),
+                from_expect: expect_of(Some(&row)),
+                attributes,
+            };
+            return Some((kind, Then::Moved(Box::new(wanted), from)));
+        }
         (Kind::Folder, _) => OpKind::Folder { mode: wanted.mode },
         (Kind::Symlink { target }, _) => OpKind::Symlink { target },
         (
@@ -168,14 +176,6 @@ fn step(wanted: Wanted, way: Option<Way>, same: bool) -> Option<(OpKind, Then)> 
             source,
             attributes,
         },
-        (Kind::File { .. }, Some(Way::Move(from, row))) => {
-            let kind = OpKind::Move {
-                from: from.clone(),
-                from_expect: expect_of(Some(&row)),
-                attributes,
-            };
-            return Some((kind, Then::Moved(Box::new(wanted), from)));
-        }
         (Kind::File { .. } | Kind::Tombstone(_), _) => return None,
     };
     Some((kind, Then::There(Box::new(wanted))))

@@ -53,6 +53,9 @@ impl Machine {
             self.bury_tree(turn, path, &moved, consent)?;
         }
         if scope == Scope::Everything {
+            // What has taken a place may be nothing that the index knows, and have gone.
+            let waiting = self.work.twins.all();
+            self.work.dirty_all(waiting);
             if !self.scan.looked {
                 self.scan.looked = true;
                 self.work.walk_all();

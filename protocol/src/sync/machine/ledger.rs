@@ -134,7 +134,11 @@ impl Machine {
                 .collect(),
             applied: applied
                 .into_iter()
-                .map(|(path, row)| AppliedChange { path, row })
+                .map(|(path, row)| AppliedChange {
+                    folded: self.config.features.names.folded(&path),
+                    path,
+                    row,
+                })
                 .collect(),
             knowledge: knowledge.iter().map(|(a, s)| (*a, *s)).collect(),
             meta: meta.then(|| self.ledger.meta.clone()),

@@ -102,13 +102,19 @@ impl Machine {
         if page.folder.is_none() && !page.found.is_empty() {
             self.scan.inhabited = true;
         }
-        if let Some(folder) = &page.folder {
-            let row = turn.applied(folder)?;
-            let known = row.is_some_and(|row| row.kind == Kind::Folder);
-            if !known && !self.scan.late.contains_key(folder) {
-                self.scan.relook.insert(folder.parent());
-                return Ok(());
+        if let Some(folder) = &page.folder
+            && !self.scan.late.contains_key(folder)
+            && !is_known(turn, folder)?
+        {
+            // Not just the parent: it may be there under another form of its name, and just as unknown.
+            let mut above = folder.parent();
+            while let Some(at) = &above
+                && !is_known(turn, at)?
+            {
+                above = at.parent();
             }
+            self.scan.relook.insert(above);
+            return Ok(());
         }
         let mut rows = self.rows_of(turn, &page)?;
         for found in page.found {
@@ -299,6 +305,11 @@ impl Machine {
             problem,
         });
     }
+}
+
+fn is_known<I: Index>(turn: &Turn<'_, I>, folder: &RelPath) -> Read<bool> {
+    let row = turn.applied(folder)?;
+    Ok(row.is_some_and(|row| row.kind == Kind::Folder))
 }
 
 /// What was found, as an entry would say it.

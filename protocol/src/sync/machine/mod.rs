@@ -5,6 +5,7 @@
 //! - `local`, `finish`, `record`: the disk against `applied` becomes entries.
 //! - `peers`: entries to and from others.
 //! - `work`, `plan`, `ways`, `build`: entries against `applied` become operations.
+//! - `twins`: names that the file system takes for one.
 //! - `outcome`: what came of operations and fetches.
 //! - `command`: what a person wants.
 
@@ -21,6 +22,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod twins;
 mod ways;
 mod work;
 
@@ -92,7 +94,7 @@ impl Machine {
             ledger: Ledger::load(&config, index)?,
             peers: Peers::default(),
             scan: Scanning::default(),
-            work: Work::default(),
+            work: Work::new(config.features.names),
             brake: Brake::default(),
             config,
         })

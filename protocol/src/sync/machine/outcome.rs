@@ -8,6 +8,7 @@ use crate::path::RelPath;
 use crate::sync::action::Failure;
 use crate::sync::action::{OpId, Outcome, Problem};
 use crate::sync::applied::{Applied, Role, Stamp};
+use crate::sync::entry::Kind;
 use crate::sync::event::FetchFailure;
 use crate::sync::index::{Index, Read};
 use std::collections::BTreeSet;
@@ -42,6 +43,9 @@ impl Machine {
         match flight.then {
             Then::There(wanted) => turn.set_applied(&path, Some(wanted.row(stamp))),
             Then::Moved(wanted, from) => {
+                if wanted.kind == Kind::Folder {
+                    self.refold(turn, &from, &path)?;
+                }
                 turn.set_applied(&path, Some(wanted.row(stamp)));
                 turn.set_applied(&from, None);
                 self.is_gone(turn, &from);
@@ -106,7 +110,7 @@ impl Machine {
                 look.insert(Some(path.clone()));
                 self.give_up(turn, &path, Problem::NotEmpty);
             }
-            Outcome::Taken => self.give_up(turn, &path, Problem::Twin),
+            Outcome::Taken => self.is_taken(turn, &path, look),
             Outcome::Impossible => self.give_up(turn, &path, Problem::Impossible),
             Outcome::Failed(failure) => self.give_up(turn, &path, Problem::Disk(failure)),
             Outcome::Done(_) => {}

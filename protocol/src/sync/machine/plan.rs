@@ -6,12 +6,16 @@
 use super::Machine;
 use super::record::copies_of;
 use super::turn::Turn;
+use super::twins::leave_to_folders;
+use super::ways::Way;
+use crate::id::ContentHash;
 use crate::path::RelPath;
 use crate::sync::action::{Action, Op, Report};
 use crate::sync::applied::{Applied, Role};
 use crate::sync::conflict::copied_from;
 use crate::sync::entry::{Kind, Removal};
 use crate::sync::index::{Index, Read};
+use crate::sync::names::Folded;
 use crate::sync::project::{Wanted, project};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +29,11 @@ pub(super) struct Round {
     pub(super) removes: Vec<Op>,
     pub(super) folders: BTreeSet<RelPath>,
     /// Paths that have to be considered as well.
-    queue: Vec<RelPath>,
+    pub(super) queue: Vec<RelPath>,
+    /// Of paths that the file system takes for one, the first that gets the place.
+    pub(super) claims: BTreeMap<Folded, RelPath>,
+    /// Folders that come about by renaming a twin, with its row.
+    pub(super) refolded: BTreeMap<RelPath, (RelPath, Applied)>,
 }
 
 /// A path of the disk that is not as it should be.
@@ -117,6 +125,16 @@ impl Machine {
             // The name of a copy is now that of a file: the copy first finds another one.
             round.queue.push(of.clone());
         }
+        match &wanted {
+            Some(wanted) if row.is_none() => {
+                if !self.has_place(turn, round, path, wanted)? {
+                    return Ok(());
+                }
+            }
+            _ => {
+                self.work.twins.free(path);
+            }
+        }
         match (&row, &wanted) {
             (None, None) => return Ok(()),
             (Some(_), None) if !round.removable.contains(path) => {
@@ -133,17 +151,8 @@ impl Machine {
             _ => {}
         }
         if let Some(had) = row.as_ref().and_then(|row| row.kind.content()) {
-            // What has to make way here may have to be shown as a copy: both are dealt with together, or neither is.
-            let is_copy = |copy: &&(RelPath, Wanted)| copy.1.kind.content() == Some(had);
-            for (at, _) in own.copies.iter().filter(is_copy) {
-                if self.work.is_busy(at) {
-                    self.work.wait(path.clone());
-                    return Ok(());
-                }
-                if self.work.is_waiting(at) {
-                    self.work.retry(path, turn.now.monotonic_ms, None);
-                    return Ok(());
-                }
+            if !self.can_make_way(turn, path, had, &own.copies) {
+                return Ok(());
             }
             round.queue.push(path.clone());
         }
@@ -153,6 +162,30 @@ impl Machine {
         }
         round.wants.insert(path.clone(), Want { row, wanted });
         Ok(())
+    }
+
+    /// What has to make way here may have to be shown as a copy: both are dealt with together, or neither is.
+    fn can_make_way<I: Index>(
+        &mut self,
+        turn: &Turn<'_, I>,
+        path: &RelPath,
+        had: ContentHash,
+        copies: &[(RelPath, Wanted)],
+    ) -> bool {
+        for (at, copy) in copies {
+            if copy.kind.content() != Some(had) {
+                continue;
+            }
+            if self.work.is_busy(at) {
+                self.work.wait(path.clone());
+                return false;
+            }
+            if self.work.is_waiting(at) || self.work.twins.is_waiting(at) {
+                self.work.retry(path, turn.now.monotonic_ms, None);
+                return false;
+            }
+        }
+        true
     }
 
     /// The loser of a conflict that is shown at this path, if it is the name of a copy.
@@ -181,7 +214,7 @@ impl Machine {
     }
 
     /// What is to be inside a folder needs the folder first.
-    fn consider_parent<I: Index>(
+    pub(super) fn consider_parent<I: Index>(
         &mut self,
         turn: &mut Turn<'_, I>,
         round: &mut Round,
@@ -220,7 +253,11 @@ impl Machine {
         turn: &mut Turn<'_, I>,
         mut round: Round,
     ) -> Read<()> {
+        let later = leave_to_folders(&mut round);
         let mut ways = self.assign(turn, &mut round)?;
+        for (path, (from, row)) in std::mem::take(&mut round.refolded) {
+            ways.insert(path, Way::Move(from, row));
+        }
         for (path, want) in std::mem::take(&mut round.wants) {
             match want.wanted {
                 Some(wanted) => {
@@ -228,6 +265,12 @@ impl Machine {
                     self.build(turn, &mut round, path, want.row, wanted, way)?;
                 }
                 None => self.take_away(turn, &mut round, path, want.row)?,
+            }
+        }
+        for path in later {
+            match self.work.flights.is_empty() {
+                true => self.work.dirty(path),
+                false => self.work.wait(path),
             }
         }
         round.removes.reverse();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod harness;
+mod twins;
 
 use super::*;
 use crate::sync::action::Problem;

@@ -1,14 +1,16 @@
 //! What is still to be done to the tree: paths to compare, operations and fetches under way, and what is tried again when.
 
 use super::turn::Turn;
+use super::twins::Twins;
 use super::{Halt, Machine};
 use crate::id::ContentHash;
 use crate::limits::{SYNC_ROUND_MAX_PATHS, SYNC_TODO_MAX_PATHS};
 use crate::path::RelPath;
 use crate::sync::action::{Action, OpId, Problem, Report};
 use crate::sync::applied::Role;
-use crate::sync::entry::Removal;
+use crate::sync::entry::{Kind, Removal};
 use crate::sync::index::{Index, Read, Span};
+use crate::sync::names::Names;
 use crate::sync::project::Wanted;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +34,11 @@ pub(super) struct Work {
     held: BTreeSet<RelPath>,
     /// Paths that wait for the end of a look at the disk.
     looking: BTreeSet<RelPath>,
+    /// Paths that have no place, because the file system takes their names for others that are there.
+    pub(super) twins: Twins,
     walk: Option<Walk>,
+    /// Folders that got a place: all below is to be compared.
+    subtrees: BTreeSet<RelPath>,
     retry: BTreeMap<RelPath, Retry>,
     pub(super) flights: BTreeMap<OpId, Flight>,
     busy: BTreeMap<RelPath, u32>,
@@ -78,6 +84,8 @@ enum Walk {
     Entries(Option<RelPath>),
     /// Over what is materialised, after this path.
     Applied(Option<RelPath>),
+    /// Over what is known below this folder, after this path.
+    Below(RelPath, Option<RelPath>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,13 +97,28 @@ struct Retry {
 }
 
 impl Work {
+    pub(super) fn new(names: Names) -> Self {
+        Self {
+            twins: Twins::new(names),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn dirty_all(&mut self, paths: BTreeSet<RelPath>) {
         for path in paths {
             self.dirty(path);
         }
     }
 
+    /// A path is to be compared, and with it all that wait for its place.
     pub(super) fn dirty(&mut self, path: RelPath) {
+        for twin in self.twins.waiting_for(&path) {
+            self.dirty_one(twin);
+        }
+        self.dirty_one(path);
+    }
+
+    fn dirty_one(&mut self, path: RelPath) {
         self.up_to_date = false;
         if let Some(retry) = self.retry.get_mut(&path) {
             retry.at_ms = None;
@@ -112,9 +135,18 @@ impl Work {
         self.walk = Some(Walk::Entries(None));
     }
 
-    /// Whether an operation at this path is under way.
+    fn is_walking(&self) -> bool {
+        self.walk.is_some() || !self.subtrees.is_empty()
+    }
+
+    pub(super) fn walk_below(&mut self, folder: RelPath) {
+        self.up_to_date = false;
+        self.subtrees.insert(folder);
+    }
+
+    /// Whether an operation at this path is under way, or one that gives the folder above another name.
     pub(super) fn is_busy(&self, path: &RelPath) -> bool {
-        self.busy.contains_key(path)
+        self.busy.contains_key(path) || self.twins.moving.iter().any(|moving| path.is_below(moving))
     }
 
     pub(super) fn is_busy_at_or_below(&self, path: &RelPath) -> bool {
@@ -133,8 +165,12 @@ impl Work {
 
     pub(super) fn take_off(&mut self, id: OpId, flight: Flight) {
         *self.busy.entry(flight.path.clone()).or_default() += 1;
-        if let Then::Moved(_, from) = &flight.then {
+        if let Then::Moved(wanted, from) = &flight.then {
             *self.busy.entry(from.clone()).or_default() += 1;
+            if wanted.kind == Kind::Folder {
+                let both = [from.clone(), flight.path.clone()];
+                self.twins.moving.extend(both);
+            }
         }
         self.flights.insert(id, flight);
     }
@@ -150,6 +186,7 @@ impl Work {
                 *count -= 1;
                 if *count == 0 {
                     self.busy.remove(path);
+                    self.twins.moving.remove(path);
                 }
             }
         }
@@ -262,13 +299,14 @@ impl Work {
             && self.held.is_empty()
             && self.looking.is_empty()
             && self.walk.is_none()
+            && self.subtrees.is_empty()
             && self.flights.is_empty()
             && self.fetches.is_empty()
     }
 
     /// Whether nothing waits to be tried again.
     pub(super) fn nothing_left(&self) -> bool {
-        self.retry.is_empty()
+        self.retry.is_empty() && self.twins.is_empty()
     }
 }
 
@@ -301,7 +339,7 @@ impl Machine {
             self.pick_removals(turn, &mut round)?;
         }
         self.execute(turn, round)?;
-        let more = !self.work.dirty.is_empty() && !self.work.stalled || self.work.walk.is_some();
+        let more = !self.work.dirty.is_empty() && !self.work.stalled || self.work.is_walking();
         self.work.again |= more && self.work.flights.len() < FLIGHTS_MAX && turn.writes.is_empty();
         Ok(())
     }
@@ -322,7 +360,8 @@ impl Machine {
         }
         let deleted = |removal: &&Removal| **removal == Removal::Deleted;
         let gone = self.work.removals.values().filter(deleted).count() as u64;
-        if gone > 0 && self.is_stream_open(turn) {
+        let may_be_renamed = gone > 0 || self.work.twins.any_leaving();
+        if may_be_renamed && self.is_stream_open(turn) {
             return Ok(());
         }
         let of = turn.index.applied_count()?;
@@ -346,7 +385,21 @@ impl Machine {
     /// Brings the next paths of a walk into `dirty`.
     fn walk_on<I: Index>(&mut self, turn: &Turn<'_, I>) -> Read<()> {
         let (mut paths, next) = match self.work.walk.take() {
-            None => return Ok(()),
+            None => match self.work.subtrees.pop_first() {
+                None => return Ok(()),
+                Some(folder) => (Vec::new(), Some(Walk::Below(folder, None))),
+            },
+            Some(Walk::Below(folder, after)) => {
+                let span = Span {
+                    below: Some(&folder),
+                    after: after.as_ref(),
+                };
+                let page = turn.index.entries_in(span, SYNC_ROUND_MAX_PATHS)?;
+                let paths: Vec<_> = page.into_iter().map(|entry| entry.path).collect();
+                let last = paths.last().cloned();
+                let next = last.map(|last| Walk::Below(folder, Some(last)));
+                (paths, next)
+            }
             Some(Walk::Entries(after)) => {
                 let span = Span {
                     below: None,

@@ -21,6 +21,7 @@ enum Node {
 
 pub(super) struct Replica {
     pub(super) device: DeviceId,
+    names: Names,
     pub(super) machine: Machine,
     pub(super) index: MemoryIndex,
     /// Bytes copied from file to file on the disk.
@@ -29,6 +30,8 @@ pub(super) struct Replica {
     staging: BTreeMap<ContentHash, String>,
     inbox: VecDeque<Event>,
     problems: Vec<Problem>,
+    /// How often content was asked for.
+    fetches: usize,
     hidden: bool,
     /// Changes that no watcher has told of.
     unseen: bool,
@@ -44,6 +47,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(count: usize) -> Self {
+        Self::with_names(&vec![Names::default(); count])
+    }
+
+    /// One replica for each, whose file system takes these names for one.
+    pub(super) fn with_names(all: &[Names]) -> Self {
         let mut world = Self {
             replicas: Vec::new(),
             links: BTreeSet::new(),
@@ -51,11 +59,12 @@ impl World {
             starts: 0,
             fetched: 0,
         };
-        for number in 0..count {
+        for (number, names) in all.iter().enumerate() {
             let device = DeviceId([number as u8; 32]);
-            let machine = world.machine(device, &MemoryIndex::new());
+            let machine = world.machine(device, *names, &MemoryIndex::new());
             world.replicas.push(Replica {
                 device,
+                names: *names,
                 machine,
                 index: MemoryIndex::new(),
                 copied: 0,
@@ -63,23 +72,27 @@ impl World {
                 staging: BTreeMap::new(),
                 inbox: VecDeque::new(),
                 problems: Vec::new(),
+                fetches: 0,
                 hidden: false,
                 unseen: false,
             });
         }
         world.join();
-        for at in 0..count {
+        for at in 0..all.len() {
             world.scan(at);
         }
         world
     }
 
-    fn machine(&mut self, device: DeviceId, index: &MemoryIndex) -> Machine {
+    fn machine(&mut self, device: DeviceId, names: Names, index: &MemoryIndex) -> Machine {
         self.starts += 1;
         let config = Config {
             fileset: FilesetId([9; 32]),
             device,
-            features: Features::default(),
+            features: Features {
+                names,
+                ..Features::default()
+            },
             policy: Policy::Newer,
             nonce: self.starts,
         };
@@ -96,6 +109,10 @@ impl World {
 
     pub(super) fn halted(&self, at: usize) -> Option<Halt> {
         self.replicas[at].machine.halted()
+    }
+
+    pub(super) fn fetches(&self, at: usize) -> usize {
+        self.replicas[at].fetches
     }
 
     pub(super) fn problems(&self, at: usize) -> &[Problem] {
@@ -121,8 +138,8 @@ impl World {
 
     /// The home is as it was; the folder is as it is.
     pub(super) fn restore(&mut self, at: usize, index: MemoryIndex) {
-        let device = self.replicas[at].device;
-        let machine = self.machine(device, &index);
+        let (device, names) = (self.replicas[at].device, self.replicas[at].names);
+        let machine = self.machine(device, names, &index);
         let replica = &mut self.replicas[at];
         replica.index = index;
         replica.machine = machine;
@@ -372,6 +389,7 @@ impl World {
     }
 
     fn fetch(&mut self, at: usize, content: ContentHash, from: &[DeviceId]) {
+        self.replicas[at].fetches += 1;
         let text = from.iter().map(|peer| self.number(*peer)).find_map(|peer| {
             let replica = &self.replicas[peer];
             let linked = self.links.contains(&(at.min(peer), at.max(peer)));
@@ -426,6 +444,19 @@ impl World {
         }
     }
 
+    /// Whether something else has the name that is to be used.
+    fn is_taken(&self, at: usize, op: &Op) -> bool {
+        let replica = &self.replicas[at];
+        let folded = |path: &RelPath| replica.names.folded(path);
+        let source = match &op.kind {
+            OpKind::Move { from, .. } => Some(from),
+            _ => None,
+        };
+        let mut others = replica.disk.keys().filter(|path| Some(*path) != source);
+        let is_twin = |path: &RelPath| *path != op.path && folded(path) == folded(&op.path);
+        replica.names.fold_at_all() && op.expect == Expect::Absent && others.any(is_twin)
+    }
+
     fn apply(&mut self, at: usize, op: Op) -> Outcome {
         let parent = op.path.parent();
         let folder = |path: &RelPath| {
@@ -434,6 +465,9 @@ impl World {
         };
         if !self.holds(at, &op.path, &op.expect) || !parent.as_ref().is_none_or(folder) {
             return Outcome::Changed;
+        }
+        if self.is_taken(at, &op) {
+            return Outcome::Taken;
         }
         let path = op.path.clone();
         match op.kind {
@@ -479,8 +513,13 @@ impl World {
                 if !self.holds(at, &from, &from_expect) {
                     return Outcome::Changed;
                 }
-                let (node, _) = self.replicas[at].disk.remove(&from).unwrap();
-                self.put(at, path, node, attributes.mode, Some(attributes.mtime_ns));
+                if from_expect == Expect::Folder {
+                    self.rename(at, from.as_str(), path.as_str());
+                    self.replicas[at].unseen = false;
+                } else {
+                    let (node, _) = self.replicas[at].disk.remove(&from).unwrap();
+                    self.put(at, path, node, attributes.mode, Some(attributes.mtime_ns));
+                }
             }
             OpKind::Stage { content } => {
                 let (node, stamp) = self.replicas[at].disk.get_mut(&path).unwrap();
