@@ -1,6 +1,7 @@
 //! What a node tells while it happens: one JSON object a line, with a `type`.
 
 use crate::error::ApiError;
+use crate::filesets::FilesetView;
 use crate::view::{Reach, TakerView, Way};
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +171,37 @@ pub enum Event {
         /// Its name; escape before showing.
         name: String,
     },
+    /// A fileset changed its state, or went on: at most about once a second.
+    Fileset(Box<FilesetView>),
+    /// A fileset is not kept here any more.
+    FilesetLeft {
+        /// Its id, hexadecimal.
+        id: String,
+        /// Its name; escape before showing.
+        name: String,
+    },
+    /// Two devices have different versions of a path.
+    Conflict {
+        /// The fileset's id, hexadecimal.
+        id: String,
+        /// The fileset's name; escape before showing.
+        name: String,
+        /// The path, absolute and escaped.
+        path: String,
+        /// Where the other version is seen, absolute and escaped.
+        copy: String,
+    },
+    /// A path of a fileset is left out.
+    FilesetProblem {
+        /// The fileset's id, hexadecimal.
+        id: String,
+        /// The fileset's name; escape before showing.
+        name: String,
+        /// The path in the fileset, escaped.
+        path: String,
+        /// What is the matter, and what to do.
+        what: String,
+    },
     /// The node ends on purpose.
     NodeStopping,
 }
@@ -203,6 +235,10 @@ impl Event {
             | Event::Paired { .. }
             | Event::PairFailed { .. }
             | Event::DeviceRemoved { .. }
+            | Event::Fileset(_)
+            | Event::FilesetLeft { .. }
+            | Event::Conflict { .. }
+            | Event::FilesetProblem { .. }
             | Event::NodeStopping => None,
         }
     }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod devices;
 pub mod error;
 pub mod event;
+pub mod filesets;
 pub mod request;
 pub mod routes;
 pub mod socket;
@@ -20,6 +21,10 @@ pub use devices::{
 };
 pub use error::{ApiError, EXIT_CODES, EXIT_OK, ErrorCode};
 pub use event::{Event, Phase};
+pub use filesets::{
+    AddRequest, ConflictSide, ConflictView, FilesetApi, FilesetProblem, FilesetRequest,
+    FilesetState, FilesetView, HaltAnswer, JoinFilesetRequest, ResumeRequest, SettleRequest,
+};
 pub use request::{Publicity, Secret, ShareRequest};
 pub use view::{
     Access, LogRow, LogWhat, Mapping, MappingOutcome, NodeStatus, Ports, Problem, Reach,

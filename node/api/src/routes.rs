@@ -22,6 +22,20 @@ pub const ANSWER: &str = "/v1/devices/answer";
 pub const INVITES: &str = "/v1/invites";
 /// POST of a [`crate::JoinRequest`]: a [`crate::JoinView`].
 pub const JOIN: &str = "/v1/join";
+/// GET: a list of [`crate::FilesetView`]. POST of an [`crate::AddRequest`]: 201 and a [`crate::FilesetView`].
+pub const FILESETS: &str = "/v1/filesets";
+/// POST of a [`crate::JoinFilesetRequest`]: 201 and a [`crate::FilesetView`].
+pub const FILESET_JOIN: &str = "/v1/filesets/join";
+/// POST of a [`crate::FilesetRequest`]: a [`crate::FilesetView`].
+pub const FILESET_LEAVE: &str = "/v1/filesets/leave";
+/// POST of a [`crate::FilesetRequest`]: a [`crate::FilesetView`].
+pub const FILESET_PAUSE: &str = "/v1/filesets/pause";
+/// POST of a [`crate::ResumeRequest`]: a [`crate::FilesetView`].
+pub const FILESET_RESUME: &str = "/v1/filesets/resume";
+/// GET, optionally `?fileset=<text>`: a list of [`crate::ConflictView`].
+pub const CONFLICTS: &str = "/v1/conflicts";
+/// POST of a [`crate::SettleRequest`]: a [`crate::ConflictView`].
+pub const SETTLE: &str = "/v1/conflicts/settle";
 /// POST: 202, and the node ends.
 pub const SHUTDOWN: &str = "/v1/shutdown";
 
