@@ -8,14 +8,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use shoal_node::TlsFiles;
 
 use crate::command::{
-    completions, config, devices, down, events, get, log, logs, man, pair, service, share, shares,
-    status, stop, up,
+    add, completions, config, conflicts, devices, down, events, get, join, leave, log, logs, man,
+    pair, pause, resume, service, sets, share, shares, status, stop, up,
 };
 
-/// Gives out files by link, and takes them.
+/// Gives out files by link, takes them, and keeps folders the same on several devices.
 ///
 /// `shoal share PATH` prints one link. It opens in a browser, in any torrent client, or with `shoal get`.
-/// The files stay where they are: nothing is copied or uploaded to anybody's server.
+/// `shoal pair` brings two devices together; then `shoal add PATH` here and `shoal join NAME PATH` there keep a folder
+/// the same on both. The files stay where they are: nothing is uploaded to anybody's server.
 #[derive(Debug, Parser)]
 #[command(
     name = "shoal",
@@ -73,6 +74,13 @@ pub(crate) enum Command {
     Get(get::FetchArgs),
     Pair(pair::PairArgs),
     Devices(devices::DevicesArgs),
+    Add(add::AddArgs),
+    Join(join::JoinArgs),
+    Leave(leave::LeaveArgs),
+    Sets(sets::SetsArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
+    Conflicts(conflicts::ConflictsArgs),
     Up(up::UpArgs),
     Down(down::DownArgs),
     Status(status::StatusArgs),

@@ -7,6 +7,7 @@ mod connect;
 mod context;
 mod expiry;
 mod failure;
+mod fileset;
 mod logfile;
 mod logging;
 mod output;
@@ -17,6 +18,7 @@ mod screen;
 mod seat;
 mod signals;
 mod table;
+mod typed;
 mod units;
 
 use std::process::ExitCode;

@@ -139,6 +139,10 @@ impl Screen {
             | Event::Paired { .. }
             | Event::PairFailed { .. }
             | Event::DeviceRemoved { .. }
+            | Event::Fileset(_)
+            | Event::FilesetLeft { .. }
+            | Event::Conflict { .. }
+            | Event::FilesetProblem { .. }
             | Event::Failed { .. }
             | Event::Opened { .. }
             | Event::Started { .. } => {}

@@ -73,6 +73,7 @@ fn there_is_a_man_page_for_each_command() {
         "shoal-share.1",
         "shoal-config.1",
         "shoal-config-set.1",
+        "shoal-conflicts-keep.1",
     ] {
         let page = std::fs::read_to_string(folder.path().join(name)).expect(name);
         assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
@@ -84,7 +85,7 @@ fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let output = shoal(&["completions", shell]);
         let text = String::from_utf8(output.stdout).expect("completions are UTF-8");
-        for word in ["unshare", "max-downloads", "torrent"] {
+        for word in ["unshare", "max-downloads", "torrent", "restore"] {
             assert!(text.contains(word), "{shell}: {word}");
         }
     }

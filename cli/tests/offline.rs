@@ -71,6 +71,9 @@ fn without_a_node_it_is_said_what_to_do() {
         &["status"][..],
         &["--no-start", "shares"],
         &["--no-start", "share", "."],
+        &["--no-start", "sets"],
+        &["--no-start", "add", "."],
+        &["--no-start", "conflicts", "keep", "a.txt", "1"],
     ] {
         let refused = shoal(folder.path(), words);
         assert_eq!(refused.status.code(), Some(10), "{refused:?}");

@@ -14,6 +14,7 @@ pub mod tidy;
 
 mod compare;
 mod deadline;
+mod device;
 mod home;
 mod mitm;
 mod process;
@@ -22,6 +23,7 @@ mod tree;
 
 pub use compare::{Attributes, assert_same_tree, differences};
 pub use deadline::{Deadline, poll};
+pub use device::Device;
 pub use home::{Home, Outcome, Share, in_namespace, needs, release_binary, scratch, shoal_binary};
 pub use mitm::Liar;
 pub use process::Running;

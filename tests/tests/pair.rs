@@ -3,103 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use shoal_tests::{Deadline, Home, Running, poll};
-
-/// A home whose node runs, and what it is called.
-struct Device {
-    home: Home,
-    node: Option<Running>,
-    name: String,
-}
-
-impl Device {
-    fn new() -> Device {
-        let home = Home::new().unwrap();
-        let node = Some(home.up().unwrap());
-        let own = home.json(&["devices"]).unwrap();
-        Device {
-            name: own["name"].as_str().unwrap().to_owned(),
-            home,
-            node,
-        }
-    }
-
-    fn key(&self) -> String {
-        let own = self.home.json(&["devices"]).unwrap();
-        assert_eq!(own["state"], "this");
-        own["device"].as_str().unwrap().to_owned()
-    }
-
-    /// `shoal pair --json EXTRA...`, up to its invite.
-    fn invite(&self, extra: &[&str]) -> (Running, Value) {
-        let args = [&["pair", "--json"], extra].concat();
-        let mut running = self.home.start(&args).unwrap();
-        let invite = running.event("invite", Deadline::secs(20)).unwrap();
-        (running, invite)
-    }
-
-    /// `shoal pair INVITE --yes --json EXTRA...`, to its end.
-    fn join(&self, invite: &str, extra: &[&str]) -> shoal_tests::Outcome {
-        let args = [&["pair", "--json", "--yes", invite], extra].concat();
-        self.home.run(&args).unwrap()
-    }
-
-    /// Names and states of the other devices, sorted.
-    fn others(&self) -> Vec<(String, String)> {
-        let lines = self.home.json_lines(&["devices"]).unwrap();
-        let others = lines.iter().filter(|line| line["state"] != "this");
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let mut others: Vec<_> = others
-            .map(|line| (text(&line["device"]), text(&line["state"])))
-            .collect();
-        others.sort();
-        others
-    }
-
-    fn waits_for(&self, what: &str, wanted: impl Fn(&[(String, String)]) -> bool) {
-        poll(Deadline::secs(20), what, || {
-            Ok(wanted(&self.others()).then_some(()))
-        })
-        .unwrap();
-    }
-
-    /// Waits until exactly these are members and connected.
-    fn is_connected_to(&self, others: &[&Device]) {
-        let mut keys: Vec<_> = others.iter().map(|it| it.key()).collect();
-        keys.sort();
-        self.waits_for("the other devices", |found| {
-            found.iter().map(|(key, _)| key).eq(&keys)
-                && found.iter().all(|(_, state)| state == "connected")
-        });
-    }
-
-    fn stop(&mut self) {
-        self.home.run(&["down"]).unwrap().success().unwrap();
-        let mut node = self.node.take().unwrap();
-        node.outcome(Deadline::secs(20)).unwrap().success().unwrap();
-    }
-
-    fn start(&mut self) {
-        self.node = Some(self.home.up().unwrap());
-    }
-}
+use shoal_tests::{Deadline, Device, poll};
 
 /// Two devices, paired by a script.
 fn pair() -> (Device, Device) {
     let (one, two) = (Device::new(), Device::new());
-    add(&one, &two);
+    one.pair_with(&two);
     (one, two)
-}
-
-fn add(inviter: &Device, guest: &Device) {
-    let (mut inviting, invite) = inviter.invite(&["--yes"]);
-    let joined = guest.join(invite["invite"].as_str().unwrap(), &[]);
-    let lines = joined.success().unwrap().lines().unwrap();
-    assert_eq!(lines.last().unwrap()["type"], "paired", "{lines:?}");
-    let paired = inviting.event("paired", Deadline::secs(20)).unwrap();
-    assert_eq!(paired["device"], guest.key());
-    let ended = inviting.outcome(Deadline::secs(20)).unwrap();
-    assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
 fn text(value: &Value) -> &str {
@@ -195,16 +105,16 @@ fn words_need_an_address_and_then_do_what_the_link_does() {
     let (mut inviting, invite) = one.invite(&["--yes"]);
     let words = text(&invite["words"]);
     assert_eq!(words.split(' ').count(), 12);
-    two.join(words, &[]).refused(2);
+    two.bring(words, &[]).refused(2);
     let mut list: Vec<_> = words.split(' ').collect();
     let wrong = format!("{}x", list[3]);
     list[3] = &wrong;
     let at = text(&invite["at"][0]);
-    let typo = two.join(&list.join(" "), &["--at", at]);
+    let typo = two.bring(&list.join(" "), &["--at", at]);
     typo.refused(2);
     assert!(typo.stdout.contains("did you mean"), "{typo:#?}");
-    two.join(words, &["--at", "127.0.0.1:9"]).refused(6);
-    two.join(words, &["--at", at]).success().unwrap();
+    two.bring(words, &["--at", "127.0.0.1:9"]).refused(6);
+    two.bring(words, &["--at", at]).success().unwrap();
     inviting.event("paired", Deadline::secs(20)).unwrap();
     one.is_connected_to(&[&two]);
 }
@@ -241,31 +151,31 @@ fn a_third_device_is_confirmed_by_another_member_and_all_learn_of_it() {
 fn an_invite_that_is_wrong_over_or_used_opens_nothing() {
     let (one, two) = (Device::new(), Device::new());
     let three = Device::new();
-    three.join("hello", &[]).refused(2);
-    three.join("shoal://pair/AAAA", &[]).refused(2);
+    three.bring("hello", &[]).refused(2);
+    three.bring("shoal://pair/AAAA", &[]).refused(2);
 
     let (mut inviting, invite) = one.invite(&["--expires", &soon()]);
     inviting.outcome(Deadline::secs(20)).unwrap().refused(5);
-    let late = two.join(text(&invite["invite"]), &[]);
+    let late = two.bring(text(&invite["invite"]), &[]);
     late.refused(5);
     assert!(late.stdout.contains("expired"), "{late:#?}");
     let at = text(&invite["at"][0]);
-    two.join(text(&invite["words"]), &["--at", at]).refused(5);
+    two.bring(text(&invite["words"]), &["--at", at]).refused(5);
 
     // Used by one device that is not confirmed yet: nobody else gets in by it.
     let (_inviting, invite) = one.invite(&[]);
     let link = text(&invite["invite"]);
     let mut first = two.home.start(&["pair", "--json", link]).unwrap();
     first.event("pair_waiting", Deadline::secs(20)).unwrap();
-    let second = three.join(link, &[]);
+    let second = three.bring(link, &[]);
     second.refused(5);
     assert!(second.stdout.contains("used"), "{second:#?}");
 
     // The inviting device itself; and one whose node is gone.
-    one.join(link, &[]).refused(2);
+    one.bring(link, &[]).refused(2);
     let mut gone = one;
     gone.stop();
-    three.join(link, &[]).refused(6);
+    three.bring(link, &[]).refused(6);
 }
 
 #[test]
@@ -273,7 +183,7 @@ fn a_device_of_another_group_is_refused_with_a_hint_until_it_leaves() {
     let (one, two) = pair();
     let (three, four) = pair();
     let (mut inviting, invite) = one.invite(&["--yes"]);
-    let refused = three.join(text(&invite["invite"]), &[]);
+    let refused = three.bring(text(&invite["invite"]), &[]);
     refused.refused(5);
     assert!(refused.stdout.contains("devices remove"), "{refused:#?}");
     inviting.outcome(Deadline::secs(20)).unwrap().refused(5);
@@ -284,12 +194,12 @@ fn a_device_of_another_group_is_refused_with_a_hint_until_it_leaves() {
     left.unwrap().success().unwrap();
     assert_eq!(three.home.json(&["status"]).unwrap()["group"], Value::Null);
     four.waits_for("the other to be gone", <[_]>::is_empty);
-    add(&one, &three);
+    one.pair_with(&three);
     one.is_connected_to(&[&two, &three]);
 
     // Bringing an invite to one's own group again changes nothing.
     let (_inviting, invite) = two.invite(&[]);
-    let again = three.join(text(&invite["invite"]), &[]);
+    let again = three.bring(text(&invite["invite"]), &[]);
     let lines = again.success().unwrap().lines().unwrap();
     assert_eq!(lines.last().unwrap()["type"], "paired");
     assert_eq!(one.others().len(), 2);
@@ -299,7 +209,7 @@ fn a_device_of_another_group_is_refused_with_a_hint_until_it_leaves() {
 fn a_removed_device_is_cut_off_at_once_and_learns_it() {
     let (one, two) = pair();
     let mut three = Device::new();
-    add(&two, &three);
+    two.pair_with(&three);
     one.is_connected_to(&[&two, &three]);
     three.is_connected_to(&[&one, &two]);
     let removed = one.home.json(&["devices", "remove", &two.key()]).unwrap();
@@ -316,7 +226,9 @@ fn a_removed_device_is_cut_off_at_once_and_learns_it() {
 
     // One that was away hears of it when it comes back, though it asks for nothing.
     three.stop();
-    let removed = one.home.json(&["devices", "remove", &three.key_of(&one)]);
+    let removed = one
+        .home
+        .json(&["devices", "remove", &key_of_the_other(&one)]);
     assert!(removed.unwrap()["untold"].as_array().is_none());
     three.start();
     poll(
@@ -330,7 +242,7 @@ fn a_removed_device_is_cut_off_at_once_and_learns_it() {
     )
     .unwrap();
     // And may come again.
-    add(&one, &three);
+    one.pair_with(&three);
     one.is_connected_to(&[&three]);
     assert_eq!(one.name, one.home.json(&["devices"]).unwrap()["name"]);
 }
@@ -343,10 +255,7 @@ fn soon() -> String {
     String::from_utf8(printed).unwrap().trim().to_owned()
 }
 
-impl Device {
-    /// The key of this device, while its node is down, as its one fellow knows it.
-    fn key_of(&self, fellow: &Device) -> String {
-        assert!(self.node.is_none());
-        fellow.others()[0].0.clone()
-    }
+/// The key of the one fellow of a device, also while the fellow's node is down.
+fn key_of_the_other(device: &Device) -> String {
+    device.others()[0].0.clone()
 }

@@ -6,17 +6,16 @@ use std::collections::hash_map::Entry;
 use clap::Args;
 use futures::StreamExt;
 use jiff::Timestamp;
-use shoal_api::{Api, Client, Event};
+use shoal_api::{Api, Client, Event, FilesetView};
 use shoal_protocol::display::{bytes_human, escape};
 
-use crate::connect;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Form;
 use crate::signals::Signals;
-use crate::units;
+use crate::{connect, fileset, units};
 
-/// Follow what happens to the links of this home: who opens them, takes them, has everything.
+/// Follow what happens: who opens links, takes them, has everything; devices that pair; filesets that change.
 ///
 /// Goes on until Ctrl-C, or until the node ends. With --json each line is one event, progress included.
 #[derive(Debug, Args)]
@@ -31,6 +30,7 @@ pub(crate) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failu
     let node = connect::needed(context).await?;
     let mut events = node.events(args.id.as_deref()).await?;
     let mut names = HashMap::new();
+    let mut said = HashMap::new();
     let output = &context.output;
     loop {
         let event = tokio::select! {
@@ -43,7 +43,9 @@ pub(crate) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failu
         };
         if output.form == Form::Json {
             output.object(&event)?;
-        } else if let Some(what) = sentence(&event) {
+        } else if is_new(&event, &mut said)
+            && let Some(what) = sentence(&event)
+        {
             let at = units::moment(Timestamp::now().as_second().try_into().unwrap_or(0));
             let link = match event.share_id() {
                 Some(id) => format!("{}: ", name(&node, &mut names, id).await),
@@ -66,6 +68,23 @@ async fn name<'a>(node: &Client, names: &'a mut HashMap<String, String>, id: &st
             let short: String = id.chars().take(8).collect();
             unknown.insert(format!("{name} ({short})"))
         }
+    }
+}
+
+/// A fileset tells each second how far it is, and people want to know what has become of it.
+fn is_new(event: &Event, said: &mut HashMap<String, String>) -> bool {
+    let Event::Fileset(view) = event else {
+        return true;
+    };
+    let now = state(view);
+    said.insert(view.id.clone(), now.clone()) != Some(now)
+}
+
+fn state(view: &FilesetView) -> String {
+    let state = fileset::word(view.state);
+    match &view.why {
+        Some(why) => format!("{state}: {}", escape(why)),
+        None => state.to_owned(),
     }
 }
 
@@ -109,6 +128,24 @@ fn sentence(event: &Event) -> Option<String> {
         Event::DeviceRemoved { name, .. } => {
             format!("{} belongs to your devices no more", escape(name))
         }
+        Event::Fileset(view) => format!("{} is {}", escape(&view.name), state(view)),
+        Event::FilesetLeft { name, .. } => format!("{} is kept here no more", escape(name)),
+        Event::Conflict {
+            name, path, copy, ..
+        } => format!(
+            "{}: two devices changed {}; the other version is {}",
+            escape(name),
+            escape(path),
+            escape(copy)
+        ),
+        Event::FilesetProblem {
+            name, path, what, ..
+        } => format!(
+            "{}: left out: {}: {}",
+            escape(name),
+            escape(path),
+            escape(what)
+        ),
         Event::NodeStopping => "the node ends".to_owned(),
         Event::Progress { .. } | Event::Taking { .. } => return None,
     };
@@ -119,6 +156,26 @@ fn sentence(event: &Event) -> Option<String> {
 mod tests {
     use super::*;
     use shoal_api::Way;
+
+    #[test]
+    fn a_fileset_is_named_when_its_state_changes() {
+        let mut said = HashMap::new();
+        let mut view = crate::fileset::tests::view("work");
+        let mut tell = |view: &FilesetView| {
+            let event = Event::Fileset(Box::new(view.clone()));
+            is_new(&event, &mut said)
+                .then(|| sentence(&event))
+                .flatten()
+        };
+        assert_eq!(tell(&view).as_deref(), Some("work is up to date"));
+        view.files += 1;
+        assert_eq!(tell(&view), None);
+        view.state = shoal_api::FilesetState::Halted;
+        view.why = Some("all is gone".to_owned());
+        assert_eq!(tell(&view).as_deref(), Some("work is halted: all is gone"));
+        view.why = Some("more is gone".to_owned());
+        assert_eq!(tell(&view).as_deref(), Some("work is halted: more is gone"));
+    }
 
     #[test]
     fn names_are_escaped() {

@@ -1,16 +1,23 @@
 //! One file for each command.
 
+pub(crate) mod add;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod conflicts;
 pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod get;
+pub(crate) mod join;
+pub(crate) mod leave;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod pair;
+pub(crate) mod pause;
+pub(crate) mod resume;
 pub(crate) mod service;
+pub(crate) mod sets;
 pub(crate) mod share;
 pub(crate) mod shares;
 pub(crate) mod status;
@@ -39,6 +46,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Get(args) => get::run(args, context).await,
         Command::Pair(args) => pair::run(args, context).await,
         Command::Devices(args) => devices::run(args, context).await,
+        Command::Add(args) => add::run(args, context).await,
+        Command::Join(args) => join::run(args, context).await,
+        Command::Leave(args) => leave::run(args, context).await,
+        Command::Sets(args) => sets::run(args, context).await,
+        Command::Pause(args) => pause::run(args, context).await,
+        Command::Resume(args) => resume::run(args, context).await,
+        Command::Conflicts(args) => conflicts::run(args, context).await,
         Command::Down(args) => down::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,

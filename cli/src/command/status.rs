@@ -1,22 +1,41 @@
 //! `shoal status`.
 
 use clap::Args;
-use shoal_api::{Api, Mapping, MappingOutcome, NodeStatus, Transport};
+use shoal_api::{
+    Api, ErrorCode, FilesetApi, FilesetView, Mapping, MappingOutcome, NodeStatus, Transport,
+};
 use shoal_protocol::display::{bytes_human, duration_human, escape, escape_os};
 
 use crate::connect;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::Output;
-use crate::units;
+use crate::output::{Form, Output};
+use crate::{fileset, units};
 
-/// Show where the node of this home can be reached and what it does; exit code 10 if none runs.
+/// Show where the node of this home can be reached, what it does, and how its filesets stand; exit code 10 if none runs.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {}
 
 pub(crate) async fn run(_: StatusArgs, context: &Context) -> Result<(), Failure> {
-    let status = connect::running(context).await?.status().await?;
-    show(&status, &context.output)
+    let node = connect::running(context).await?;
+    let output = &context.output;
+    show(&node.status().await?, output)?;
+    if output.form == Form::Human {
+        match node.filesets().await {
+            Ok(views) => filesets(&views, output)?,
+            // A node of an older version has no such route; `status` is what tells its version.
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A line for each; `shoal sets` tells more.
+fn filesets(views: &[FilesetView], output: &Output) -> Result<(), Failure> {
+    views
+        .iter()
+        .try_for_each(|view| output.line(&format!("fileset  {}", fileset::line(view))))
 }
 
 /// The status as a result.

@@ -15,7 +15,7 @@ use crate::seat;
 use crate::signals::Signals;
 use crate::{background, connect};
 
-/// Run the node, the program that serves all links of this home.
+/// Run the node, the program that serves the links of this home and keeps its filesets.
 ///
 /// In the foreground it logs to stderr until Ctrl-C. With --detach it goes on in the background,
 /// and the command returns when the node answers.

@@ -1,6 +1,7 @@
 //! The [`Api`] of a node in another process, over the Unix socket in its home.
 
 mod devices;
+mod filesets;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::event::Event;
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -242,6 +244,10 @@ fn parse_event(line: &[u8]) -> Option<Event> {
             None
         }
     }
+}
+
+fn body(request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(request).map_err(|error| ApiError::internal(error.to_string()))
 }
 
 fn share_path(id: &str) -> Result<String, ApiError> {

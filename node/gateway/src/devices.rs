@@ -1,14 +1,13 @@
 //! The routes of the group of devices, in front of a node.
 
-use crate::local::{answer, failure};
+use crate::local::{answer, failure, read};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use http::StatusCode;
-use serde::de::DeserializeOwned;
-use shoal_api::{ApiError, DeviceApi, ErrorCode, RemoveRequest, routes};
+use shoal_api::{DeviceApi, RemoveRequest, routes};
 use std::sync::Arc;
 
 type Node = State<Arc<dyn DeviceApi>>;
@@ -67,13 +66,4 @@ async fn remove(State(api): Node, body: Bytes) -> Response {
         Ok(request) => answer(StatusCode::OK, api.remove_device(&request.device).await),
         Err(error) => failure(StatusCode::BAD_REQUEST, &error),
     }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| {
-        ApiError::new(
-            ErrorCode::Usage,
-            format!("the request makes no sense: {error}"),
-        )
-    })
 }

@@ -12,6 +12,7 @@ mod connection;
 mod content;
 mod delivery;
 mod devices;
+mod filesets;
 mod list;
 mod local;
 mod naming;
@@ -28,6 +29,7 @@ pub use connection::{
     serve_connection, serve_over, serve_unix,
 };
 pub use devices::device_routes;
+pub use filesets::fileset_routes;
 pub use list::PAGE_ROWS;
 pub use local::{local_router, local_router_with};
 pub use password::SESSION_HEADER;

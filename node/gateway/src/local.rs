@@ -13,6 +13,7 @@ use constant_time_eq::constant_time_eq;
 use futures::stream::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use shoal_api::{Api, ApiError, ErrorCode, Event, ShareRequest, routes};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -84,15 +85,9 @@ async fn shares(State(api): Node) -> Response {
 }
 
 async fn create_share(State(api): Node, body: Bytes) -> Response {
-    match serde_json::from_slice::<ShareRequest>(&body) {
+    match read::<ShareRequest>(&body) {
         Ok(request) => answer(StatusCode::CREATED, api.create_share(request).await),
-        Err(error) => answer::<()>(
-            StatusCode::CREATED,
-            Err(ApiError::new(
-                ErrorCode::Usage,
-                format!("the request makes no sense: {error}"),
-            )),
-        ),
+        Err(error) => failure(StatusCode::BAD_REQUEST, &error),
     }
 }
 
@@ -171,6 +166,16 @@ pub(crate) fn answer<T: Serialize>(status: StatusCode, result: Result<T, ApiErro
         Ok(value) => json(status, &value),
         Err(error) => failure(http_status(error.code), &error),
     }
+}
+
+/// What a request's body says.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::new(
+            ErrorCode::Usage,
+            format!("the request makes no sense: {error}"),
+        )
+    })
 }
 
 pub(crate) fn failure(status: StatusCode, error: &ApiError) -> Response {

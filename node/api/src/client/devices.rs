@@ -1,6 +1,6 @@
 //! The group of devices, asked of a node in another process.
 
-use super::Client;
+use super::{Client, body};
 use crate::devices::{
     AnswerRequest, DeviceApi, DeviceView, InviteRequest, InviteView, JoinRequest, JoinView,
     RemoveRequest, RemovedView, RenameRequest,
@@ -8,7 +8,6 @@ use crate::devices::{
 use crate::error::{ApiError, ErrorCode};
 use crate::routes;
 use hyper::Method;
-use serde::Serialize;
 
 #[async_trait::async_trait]
 impl DeviceApi for Client {
@@ -52,8 +51,4 @@ impl DeviceApi for Client {
         let body = body(&RemoveRequest { device })?;
         self.call(Method::POST, routes::REMOVE, body).await
     }
-}
-
-fn body(request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(request).map_err(|error| ApiError::internal(error.to_string()))
 }
