@@ -30,7 +30,8 @@ pub enum Message {
         /// Number of the page.
         serial: u64,
     },
-    /// All that this knowledge covers is materialised and durable at the sender: it serves all of that content.
+    /// All that this knowledge covers is materialised and durable at the sender: it serves all of that content. Said again without
+    /// anything new when content came although some is still missing: others may ask again for what they miss.
     Complete {
         /// What it covers.
         knowledge: Knowledge,

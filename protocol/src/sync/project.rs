@@ -154,7 +154,10 @@ fn implied(version: VersionVector) -> Wanted {
 }
 
 /// Where a loser is shown; nowhere when an entry at its copy's name has the same content already.
-fn place_copy(index: &impl Index, loser: &Entry) -> Read<Option<RelPath>> {
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn place_copy(index: &impl Index, loser: &Entry) -> Read<Option<RelPath>> {
     for digits in COPY_DIGITS {
         let Some(at) = copy_path(loser, digits) else {
             return Ok(None);

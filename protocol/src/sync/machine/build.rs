@@ -78,7 +78,7 @@ impl Machine {
     }
 
     /// Tries a path again when operations under way are done, or after a while.
-    fn postpone<I: Index>(&mut self, turn: &Turn<'_, I>, path: &RelPath) {
+    pub(super) fn postpone<I: Index>(&mut self, turn: &Turn<'_, I>, path: &RelPath) {
         if self.work.flights.is_empty() {
             self.work.retry(path, turn.now.monotonic_ms, None);
         } else {
@@ -125,10 +125,7 @@ impl Machine {
             self.scan.touch(from);
         }
         let source = match &kind {
-            OpKind::Write {
-                source: Source::Local { path, .. },
-                ..
-            } => Some(path.clone()),
+            OpKind::Write { source, .. } => Some(source.clone()),
             _ => None,
         };
         let flight = Flight {

@@ -190,6 +190,7 @@ impl Machine {
         turn: &mut Turn<'_, I>,
         draft: Draft,
     ) -> Read<VersionVector> {
+        self.set_aside(turn, &draft)?;
         let dot = self.next_dot(turn);
         let mut version = draft.base;
         version.raise(dot);

@@ -9,7 +9,7 @@ use crate::limits::{SYNC_LOOK_MAX_PATHS, SYNC_ROUND_MAX_PATHS};
 use crate::path::RelPath;
 use crate::sync::action::{Action, Problem, Report};
 use crate::sync::applied::{Applied, Role};
-use crate::sync::entry::Kind;
+use crate::sync::entry::{Entry, Kind};
 use crate::sync::event::{Found, FoundKind, Page, Scan, Scope};
 use crate::sync::index::{Index, Read};
 use crate::sync::project::{Wanted, project};
@@ -122,10 +122,12 @@ impl Machine {
                 Some(folder) => folder.join(&found.name),
                 None => RelPath::new(&found.name),
             };
-            let row = rows.remove(&found.name);
+            rows.remove(&found.name);
             let Ok(path) = path else {
                 continue;
             };
+            // What was found before may have made a copy a file of its own.
+            let row = turn.applied(&path)?;
             if self.scan.is_touched(&path) && found.kind != FoundKind::Folder
                 || self.work.is_busy(&path)
             {
@@ -193,6 +195,7 @@ impl Machine {
         }
         if let Some(wanted) = self.wanted_at(turn, &path)?
             && wanted.kind == kind
+            && !self.is_replacement(turn, &path, row.as_ref(), &wanted)?
         {
             self.adopt(turn, &path, &found, wanted);
             return Ok(());
@@ -236,6 +239,29 @@ impl Machine {
             turn.set_applied(&path, Some(row));
         }
         Ok(())
+    }
+
+    /// Whether somebody put what is wanted in the place of a version that it does not dominate. That version was seen and
+    /// removed: if nobody said so, all would look for its bytes for ever. What the first look finds may be an operation of this
+    /// machine that a crash cut short, with the bytes still in staging: nothing is concluded from it.
+    fn is_replacement<I: Index>(
+        &self,
+        turn: &Turn<'_, I>,
+        path: &RelPath,
+        row: Option<&Applied>,
+        wanted: &Wanted,
+    ) -> Read<bool> {
+        let Some(row) = row.filter(|_| self.scan.looked) else {
+            return Ok(false);
+        };
+        let of = match &row.role {
+            Role::Main => path,
+            Role::Copy { of } => of,
+            Role::Implied => return Ok(false),
+        };
+        let taken = |entry: &Entry| of == path && wanted.version.contains(entry.dot());
+        let seen = |entry: &Entry| entry.is_live() && row.version.contains(entry.dot());
+        Ok(turn.entries(of)?.iter().any(|it| seen(it) && !taken(it)))
     }
 
     /// What is found is what should be there: nobody has to write anything.

@@ -6,7 +6,7 @@ use super::work::{Flight, Then};
 use crate::id::ContentHash;
 use crate::path::RelPath;
 use crate::sync::action::Failure;
-use crate::sync::action::{OpId, Outcome, Problem};
+use crate::sync::action::{OpId, Outcome, Problem, Source};
 use crate::sync::applied::{Applied, Role, Stamp};
 use crate::sync::entry::Kind;
 use crate::sync::event::FetchFailure;
@@ -40,6 +40,8 @@ impl Machine {
         stamp: Stamp,
     ) -> Read<()> {
         let path = flight.path;
+        self.work.news |=
+            matches!(&flight.then, Then::There(wanted) if wanted.kind.content().is_some());
         match flight.then {
             Then::There(wanted) => turn.set_applied(&path, Some(wanted.row(stamp))),
             Then::Moved(wanted, from) => {
@@ -48,12 +50,10 @@ impl Machine {
                 }
                 turn.set_applied(&path, Some(wanted.row(stamp)));
                 turn.set_applied(&from, None);
-                self.is_gone(turn, &from);
+                turn.dirty(&from);
+                self.work.succeeded(&from);
             }
-            Then::Gone => {
-                turn.set_applied(&path, None);
-                self.is_gone(turn, &path);
-            }
+            Then::Gone => turn.set_applied(&path, None),
             Then::Staged(content) => {
                 self.work.staged.insert(content);
                 self.work.staging_used = true;
@@ -71,15 +71,6 @@ impl Machine {
         Ok(())
     }
 
-    /// With the last thing in it, a folder may go as well.
-    fn is_gone<I: Index>(&mut self, turn: &mut Turn<'_, I>, path: &RelPath) {
-        turn.dirty(path);
-        self.work.succeeded(path);
-        if let Some(parent) = path.parent() {
-            turn.dirty(&parent);
-        }
-    }
-
     fn on_undone<I: Index>(
         &mut self,
         turn: &mut Turn<'_, I>,
@@ -88,6 +79,14 @@ impl Machine {
         look: &mut BTreeSet<Option<RelPath>>,
     ) {
         let path = flight.path;
+        let kept = match (&flight.then, &flight.source) {
+            (Then::There(wanted), Some(Source::Staged)) => wanted.kind.content(),
+            _ => None,
+        };
+        if outcome != Outcome::NoContent {
+            // It was not used up, and may be the only copy.
+            self.work.staged.extend(kept);
+        }
         let from = match flight.then {
             Then::Moved(_, from) => Some(from),
             _ => None,
@@ -101,8 +100,8 @@ impl Machine {
             }
             Outcome::NoContent => {
                 // A file of the tree that is not what it was is no source until it was looked at.
-                if let Some(source) = &flight.source {
-                    self.put_off(turn, source, look);
+                if let Some(Source::Local { path, .. }) = &flight.source {
+                    self.put_off(turn, path, look);
                 }
                 self.work.dirty(path.clone());
             }

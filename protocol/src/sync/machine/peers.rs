@@ -265,6 +265,15 @@ impl Machine {
         Ok(())
     }
 
+    /// Not all is in order, but more than before: what was complete is said again, so that others ask again for what they miss.
+    pub(super) fn tell_progress<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
+        for (id, peer) in self.peers.connected.iter().filter(|(_, peer)| peer.greeted) {
+            let knowledge = peer.told_complete.clone().unwrap_or_default();
+            let message = Message::Complete { knowledge };
+            turn.actions.push(Action::Send { peer: *id, message });
+        }
+    }
+
     /// All is in order: whoever does not know it yet is told.
     pub(super) fn tell_complete<I: Index>(&mut self, turn: &mut Turn<'_, I>) -> bool {
         let mut news = false;

@@ -34,6 +34,8 @@ pub(super) struct Round {
     pub(super) claims: BTreeMap<Folded, RelPath>,
     /// Folders that come about by renaming a twin, with its row.
     pub(super) refolded: BTreeMap<RelPath, (RelPath, Applied)>,
+    /// Paths whose turn comes when what this round does is done.
+    pub(super) waiting: Vec<RelPath>,
 }
 
 /// A path of the disk that is not as it should be.
@@ -114,16 +116,14 @@ impl Machine {
         let row = turn.applied(path)?;
         let own = project(turn.index, path, self.config.policy)?;
         let removal = own.removal.unwrap_or(Removal::Moved);
-        let is_main = own.main.is_some();
         let wanted = match own.main {
             Some(main) => Some(main),
             None => self.wanted_copy(turn, path)?,
         };
-        if let Some(Role::Copy { of }) = row.as_ref().map(|row| &row.role)
-            && is_main
+        if let Some(row) = &row
+            && self.is_needed_back(turn, round, path, row, wanted.as_ref())?
         {
-            // The name of a copy is now that of a file: the copy first finds another one.
-            round.queue.push(of.clone());
+            return Ok(());
         }
         match &wanted {
             Some(wanted) if row.is_none() => {
@@ -136,7 +136,10 @@ impl Machine {
             }
         }
         match (&row, &wanted) {
-            (None, None) => return Ok(()),
+            (None, None) => {
+                self.work.succeeded(path);
+                return Ok(());
+            }
             (Some(_), None) if !round.removable.contains(path) => {
                 self.work.remove_later(path, removal);
                 return Ok(());
@@ -186,6 +189,41 @@ impl Machine {
             }
         }
         true
+    }
+
+    /// Whether a copy that should go holds the content that now belongs at its original, whose turn has not come: what is
+    /// written there at the moment may just replace the only other file with these bytes.
+    fn is_needed_back<I: Index>(
+        &mut self,
+        turn: &Turn<'_, I>,
+        round: &mut Round,
+        path: &RelPath,
+        row: &Applied,
+        wanted: Option<&Wanted>,
+    ) -> Read<bool> {
+        let Role::Copy { of } = &row.role else {
+            return Ok(false);
+        };
+        if wanted.is_some_and(|wanted| !matches!(wanted.role, Role::Copy { .. })) {
+            // The name of a copy is now that of a file: the copy first finds another one.
+            round.queue.push(of.clone());
+        }
+        let busy = self.work.is_busy(of);
+        if wanted.is_some_and(|wanted| wanted.kind == row.kind)
+            || !busy && !self.work.is_waiting(of)
+        {
+            return Ok(false);
+        }
+        let main = project(turn.index, of, self.config.policy)?.main;
+        if main.is_none_or(|main| main.kind != row.kind) {
+            return Ok(false);
+        }
+        if busy {
+            self.work.wait(path.clone());
+        } else {
+            self.work.retry(path, turn.now.monotonic_ms, None);
+        }
+        Ok(true)
     }
 
     /// The loser of a conflict that is shown at this path, if it is the name of a copy.
@@ -272,6 +310,9 @@ impl Machine {
                 true => self.work.dirty(path),
                 false => self.work.wait(path),
             }
+        }
+        for path in std::mem::take(&mut round.waiting) {
+            self.postpone(turn, &path);
         }
         round.removes.reverse();
         round.ops.append(&mut round.removes);

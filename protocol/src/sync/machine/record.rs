@@ -11,6 +11,7 @@ use crate::sync::entry::{Entry, Kind, Removal};
 use crate::sync::event::Found;
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::version_of;
+use crate::sync::project::place_copy;
 use crate::sync::version::VersionVector;
 
 impl Machine {
@@ -90,14 +91,15 @@ impl Machine {
         Ok(seen)
     }
 
-    /// Makes a conflict copy a file of its own.
+    /// Makes a conflict copy a file of its own. What others put at its name meanwhile has not been seen: it becomes a sibling.
     fn keep_copy<I: Index>(
         &mut self,
         turn: &mut Turn<'_, I>,
         at: &RelPath,
         copy: Applied,
     ) -> Read<()> {
-        let base = version_of(&turn.entries(at)?);
+        let there = turn.entries(at)?;
+        let base = version_of(there.iter().filter(|entry| !entry.is_live()));
         let draft = Draft {
             path: at.clone(),
             kind: copy.kind.clone(),
@@ -114,6 +116,46 @@ impl Machine {
             ..copy
         };
         turn.set_applied(at, Some(row));
+        Ok(())
+    }
+
+    /// The next own number dominates whatever this device said of the path before, seen by the writer or not. What was not seen
+    /// (a file that is shown as a copy, or content that was said again and never came) becomes a file of its own.
+    pub(super) fn set_aside<I: Index>(
+        &mut self,
+        turn: &mut Turn<'_, I>,
+        draft: &Draft,
+    ) -> Read<()> {
+        let own = self.ledger.author();
+        for entry in turn.entries(&draft.path)? {
+            let seen = entry.author != own || draft.base.contains(entry.dot());
+            if seen || entry.kind.same_content(&draft.kind) || !entry.is_live() {
+                continue;
+            }
+            let Some(at) = place_copy(turn.index, &entry)? else {
+                continue;
+            };
+            let row = turn.applied(&at)?;
+            let is_shown = |row: &Applied| {
+                row.kind == entry.kind
+                    && matches!(&row.role, Role::Copy { of } if *of == draft.path)
+            };
+            if let Some(copy) = row.filter(is_shown) {
+                self.keep_copy(turn, &at, copy)?;
+                continue;
+            }
+            let base = version_of(turn.entries(&at)?.iter().filter(|entry| !entry.is_live()));
+            let aside = Draft {
+                path: at,
+                kind: entry.kind,
+                mode: entry.mode,
+                mtime_ns: entry.mtime_ns,
+                parent: None,
+                moved_from: None,
+                base,
+            };
+            self.write(turn, aside)?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Two and three replicas over trees in memory.
 #![allow(clippy::unwrap_used)]
 
+mod conflicts;
+mod folders;
 mod harness;
 mod twins;
 

@@ -71,7 +71,13 @@ impl<'a, I: Index> Turn<'a, I> {
         }
     }
 
+    /// Writes a row. With the last thing in it a folder may go as well, whoever took that thing away.
     pub(super) fn set_applied(&mut self, path: &RelPath, row: Option<Applied>) {
+        if row.is_none()
+            && let Some(parent) = path.parent()
+        {
+            self.dirty(&parent);
+        }
         self.writes.applied.insert(path.clone(), row);
     }
 

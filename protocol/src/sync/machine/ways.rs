@@ -51,6 +51,25 @@ impl Given {
         }
         given
     }
+
+    /// What has to be kept in staging first, because it gives its place up before `path` can take the content over: it is
+    /// overwritten, or it is inside the very folder whose place the file takes.
+    fn to_stage(
+        &self,
+        path: &RelPath,
+        content: &ContentHash,
+        kept: &BTreeMap<RelPath, ContentHash>,
+    ) -> Option<RelPath> {
+        if let Some((give, _)) = kept.iter().find(|(_, kept)| *kept == content) {
+            return Some(give.clone());
+        }
+        let leaving = self.leaving.get(content).filter(|paths| !paths.is_empty());
+        match leaving {
+            None => self.overwritten.get(content).cloned(),
+            Some(paths) if paths.iter().all(|from| from.is_below(path)) => paths.first().cloned(),
+            Some(_) => None,
+        }
+    }
 }
 
 impl Machine {
@@ -60,13 +79,11 @@ impl Machine {
         turn: &mut Turn<'_, I>,
         round: &mut Round,
     ) -> Read<BTreeMap<RelPath, Way>> {
-        let Given {
-            mut leaving,
-            overwritten,
-        } = Given::of(round);
+        let mut given = Given::of(round);
         let mut ways = BTreeMap::new();
         let mut keep: BTreeMap<RelPath, ContentHash> = BTreeMap::new();
         let mut asleep = BTreeSet::new();
+        let (mut used, mut waiting) = (BTreeSet::new(), Vec::new());
         for (path, want) in &round.wants {
             let Some(wanted) = &want.wanted else { continue };
             let Some(content) = wanted.kind.content() else {
@@ -75,17 +92,30 @@ impl Machine {
             if want.row.as_ref().is_some_and(|row| row.kind == wanted.kind) {
                 continue;
             }
-            let way = if let Some(give) = overwritten.get(&content)
-                && !self.work.staged.contains(&content)
-                && leaving.get(&content).is_none_or(Vec::is_empty)
-            {
-                keep.insert(give.clone(), content);
-                asleep.insert(give.clone());
-                asleep.insert(path.clone());
-                Way::Stage
-            } else {
-                self.way_for(turn, round, path, wanted, leaving.get_mut(&content))?
+            let give = match self.work.staged.contains(&content) {
+                true => None,
+                false => given.to_stage(path, &content, &keep),
             };
+            let way = match give {
+                Some(_) if used.contains(&content) => {
+                    // Another path takes what was kept: once it is there, it is copied.
+                    waiting.push(path.clone());
+                    Way::Wait
+                }
+                Some(give) => {
+                    keep.insert(give.clone(), content);
+                    asleep.insert(give);
+                    asleep.insert(path.clone());
+                    Way::Stage
+                }
+                None => {
+                    let leaving = given.leaving.get_mut(&content);
+                    self.way_for(turn, round, path, wanted, leaving)?
+                }
+            };
+            if matches!(way, Way::From(Source::Staged)) {
+                used.insert(content);
+            }
             ways.insert(path.clone(), way);
         }
         for (path, content) in keep {
@@ -95,6 +125,7 @@ impl Machine {
                 round.ops.push(op);
             }
         }
+        round.waiting = waiting;
         self.leave_asleep(round, &ways, asleep);
         // A file that is renamed is not removed as well.
         for way in ways.values() {
@@ -155,16 +186,14 @@ impl Machine {
             return Ok(Way::From(Source::Staged));
         }
         if let Some(paths) = leaving {
-            let hinted = wanted.moved_from.as_ref();
-            let at = paths.iter().position(|from| Some(from) == hinted);
-            let from = match at {
-                Some(at) => Some(paths.swap_remove(at)),
-                None => paths.pop(),
-            };
-            if let Some(from) = from
-                && let Some(row) = turn.applied(&from)?
-            {
-                return Ok(Way::Move(from, row));
+            let beside = |from: &RelPath| !from.is_below(path);
+            let hinted = |from: &RelPath| Some(from) == wanted.moved_from.as_ref() && beside(from);
+            let at = paths.iter().position(hinted);
+            if let Some(at) = at.or_else(|| paths.iter().rposition(beside)) {
+                let from = paths.swap_remove(at);
+                if let Some(row) = turn.applied(&from)? {
+                    return Ok(Way::Move(from, row));
+                }
             }
         }
         for from in turn.index.applied_content(&content, 8)? {

@@ -6,7 +6,7 @@ use super::{Halt, Machine};
 use crate::id::ContentHash;
 use crate::limits::{SYNC_ROUND_MAX_PATHS, SYNC_TODO_MAX_PATHS};
 use crate::path::RelPath;
-use crate::sync::action::{Action, OpId, Problem, Report};
+use crate::sync::action::{Action, OpId, Problem, Report, Source};
 use crate::sync::applied::Role;
 use crate::sync::entry::{Kind, Removal};
 use crate::sync::index::{Index, Read, Span};
@@ -18,6 +18,11 @@ use super::finish::MASS_MIN_PATHS;
 
 /// First and longest wait before something is tried again, milliseconds.
 const RETRY_MS: (u64, u64) = (1_000, 300_000);
+/// How often content that no connected peer has is asked for because time has passed: for about nine minutes. Later it is asked for
+/// when a peer connects, or says that content came to it.
+const CONTENT_ATTEMPTS_MAX: u32 = 10;
+/// The time of what waits for an event alone.
+const NEVER_MS: u64 = u64::MAX;
 /// Operations that may be under way.
 const FLIGHTS_MAX: usize = 2_048;
 
@@ -48,6 +53,8 @@ pub(super) struct Work {
     /// Whether something was put into staging since it was cleared.
     pub(super) staging_used: bool,
     last_op: u64,
+    /// Whether content came that others may have asked for in vain.
+    pub(super) news: bool,
     /// Whether paths wait because as much is fetched as may be.
     pub(super) stalled: bool,
     /// Whether the next tick is due at once.
@@ -60,8 +67,8 @@ pub(super) struct Work {
 pub(super) struct Flight {
     pub(super) path: RelPath,
     pub(super) then: Then,
-    /// The file of the tree whose content is copied.
-    pub(super) source: Option<RelPath>,
+    /// Where the content that is written comes from.
+    pub(super) source: Option<Source>,
 }
 
 /// What follows when the operation is done.
@@ -252,7 +259,11 @@ impl Work {
         });
         let wait_ms = RETRY_MS.0 << retry.attempts.min(16);
         retry.attempts += 1;
-        retry.at_ms = Some(now_ms + wait_ms.min(RETRY_MS.1));
+        let is_sought = problem == Some(Problem::NoContent);
+        retry.at_ms = Some(match is_sought && retry.attempts >= CONTENT_ATTEMPTS_MAX {
+            true => NEVER_MS,
+            false => now_ms + wait_ms.min(RETRY_MS.1),
+        });
         retry.problem = problem;
         retry.attempts
     }
@@ -283,7 +294,8 @@ impl Work {
         if self.again {
             return Some(0);
         }
-        self.retry.values().filter_map(|retry| retry.at_ms).min()
+        let times = self.retry.values().filter_map(|retry| retry.at_ms);
+        times.filter(|at_ms| *at_ms != NEVER_MS).min()
     }
 
     /// Whether something waits for the end of a peer's stream.
@@ -302,6 +314,12 @@ impl Work {
             && self.subtrees.is_empty()
             && self.flights.is_empty()
             && self.fetches.is_empty()
+    }
+
+    /// Whether what is in staging may be the only copy of what could not be written.
+    fn is_staging_needed(&self) -> bool {
+        let failed = |retry: &Retry| matches!(retry.problem, None | Some(Problem::Disk(_)));
+        self.retry.values().any(failed)
     }
 
     /// Whether nothing waits to be tried again.
@@ -443,14 +461,18 @@ impl Machine {
             self.persist(turn);
             return;
         }
-        if self.work.staging_used {
+        if self.work.staging_used && !self.work.is_staging_needed() {
             self.work.staging_used = false;
             self.work.staged.clear();
             turn.actions.push(Action::ClearStaging);
         }
         if !self.work.nothing_left() {
+            if std::mem::take(&mut self.work.news) {
+                self.tell_progress(turn);
+            }
             return;
         }
+        self.work.news = false;
         let told = self.tell_complete(turn);
         if told || !self.work.up_to_date {
             self.work.up_to_date = true;

@@ -33,6 +33,8 @@ pub(super) struct Replica {
     /// How often content was asked for.
     fetches: usize,
     hidden: bool,
+    /// What the machine is not told yet of its operations.
+    held: Option<Vec<Event>>,
     /// Changes that no watcher has told of.
     unseen: bool,
 }
@@ -74,6 +76,7 @@ impl World {
                 problems: Vec::new(),
                 fetches: 0,
                 hidden: false,
+                held: None,
                 unseen: false,
             });
         }
@@ -121,6 +124,16 @@ impl World {
 
     pub(super) fn hide(&mut self, at: usize, hidden: bool) {
         self.replicas[at].hidden = hidden;
+    }
+
+    /// From now on operations take long: their outcomes are told when they are let go.
+    pub(super) fn hold(&mut self, at: usize) {
+        self.replicas[at].held = Some(Vec::new());
+    }
+
+    pub(super) fn let_go(&mut self, at: usize) {
+        let held = self.replicas[at].held.take();
+        self.replicas[at].inbox.extend(held.unwrap_or_default());
     }
 
     pub(super) fn command(&mut self, at: usize, command: Command) {
@@ -206,10 +219,14 @@ impl World {
     }
 
     pub(super) fn remove(&mut self, at: usize, path: &str) {
+        self.remove_unseen(at, path);
+        self.replicas[at].unseen = true;
+    }
+
+    pub(super) fn remove_unseen(&mut self, at: usize, path: &str) {
         let path = RelPath::new(path).unwrap();
         let disk = &mut self.replicas[at].disk;
         disk.retain(|other, _| *other != path && !other.is_below(&path));
-        self.replicas[at].unseen = true;
     }
 
     pub(super) fn rename(&mut self, at: usize, from: &str, to: &str) {
@@ -370,7 +387,11 @@ impl World {
             Action::Apply(ops) => {
                 let outcomes = ops.into_iter().map(|op| (op.id, self.apply(at, op)));
                 let event = Event::Applied(outcomes.collect());
-                self.replicas[at].inbox.push_back(event);
+                let replica = &mut self.replicas[at];
+                match &mut replica.held {
+                    Some(held) => held.push(event),
+                    None => replica.inbox.push_back(event),
+                }
             }
             Action::Look { .. } => self.replicas[at].unseen = true,
             Action::Report(Report::Problem { problem, .. }) => {

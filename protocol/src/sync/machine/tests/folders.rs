@@ -1,0 +1,55 @@
+//! Folders that come and go with what is in them, each story found by a seed of netsim.
+
+use super::harness::World;
+
+/// Seeds 39 and 57.
+#[test]
+fn a_folder_goes_also_when_what_is_in_it_went_before_its_removal_was_done() {
+    let mut w = World::new(2);
+    w.write(0, "d/f", "1");
+    w.write(0, "d/g", "2");
+    w.write(0, "other", "3");
+    w.settle();
+    w.remove(0, "d");
+    w.remove_unseen(1, "d/f");
+    w.remove_unseen(1, "d/g");
+    w.settle();
+    assert_eq!(w.tree(1), ["other=3"]);
+    w.check();
+}
+
+/// Seed 13.
+#[test]
+fn a_file_takes_the_place_of_the_folder_that_it_was_in() {
+    let mut w = World::new(2);
+    w.write(0, "x/f", "the same");
+    w.write(0, "x/y/g", "another");
+    w.settle();
+    let moved = w.bytes_moved();
+    w.remove(0, "x");
+    w.write(0, "x", "the same");
+    w.write(0, "z", "another");
+    w.settle();
+    assert_eq!(w.tree(1), ["x=the same", "z=another"]);
+    assert_eq!(w.bytes_moved(), moved);
+    w.check();
+}
+
+/// Seeds 194 and 241: the file that the folder replaced was not said to be gone, and its bytes were sought for ever.
+#[test]
+fn a_file_that_its_user_made_a_folder_is_gone_though_a_folder_was_wanted_there() {
+    let mut w = World::new(2);
+    w.write(0, "d", "base");
+    w.settle();
+    w.part();
+    w.write(0, "d", "mine");
+    w.remove(1, "d");
+    w.write(1, "d/theirs", "1");
+    w.settle();
+    w.remove_unseen(0, "d");
+    w.write_unseen(0, "d/mine", "2");
+    w.join();
+    w.settle();
+    assert_eq!(w.tree(1), ["d/", "d/mine=2", "d/theirs=1"]);
+    w.check();
+}
