@@ -21,10 +21,15 @@ impl World {
             Some(Node::File(old)) => Some(old.clone()),
             Some(Node::Symlink(_)) | None => None,
         };
+        // A link is replaced, and with it goes its name, if that was another form of this one.
+        let goes = old.is_none() && disk.node(path).is_some() && !disk.is_exact(path);
         let done = match old {
             Some(_) => disk.rewrite(path, bytes.to_vec(), now_ns),
             None => disk.put(path, Node::File(bytes.to_vec()), 0o644, now_ns),
         };
+        if done && goes {
+            self.ledger.moved_away(path);
+        }
         if done {
             self.ledger
                 .wrote(host, path, &old.unwrap_or_default(), bytes);

@@ -16,8 +16,10 @@ use std::collections::BTreeMap;
 
 /// After this long without work, everything has come to rest.
 const REST_MS: u64 = 600_000;
-/// Steps until rest, after which we think that rest never comes.
+/// Steps until rest, after which we think that rest never comes: for so many hosts, and more by the square of their number, as each
+/// talks to each.
 const STEPS_MAX: u64 = 60_000;
+const STEPS_HOSTS: u64 = 8;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -193,6 +195,11 @@ impl World {
         self.check_rest()
     }
 
+    fn steps_max(&self) -> u64 {
+        let hosts = self.hosts.len() as u64;
+        STEPS_MAX * (hosts * hosts).div_ceil(STEPS_HOSTS * STEPS_HOSTS)
+    }
+
     fn rest(&mut self) -> Result<(), Violation> {
         self.count = Count::default();
         self.busy_at_ms = self.now_ms;
@@ -203,8 +210,9 @@ impl World {
             }
             self.step()?;
             self.count.steps += 1;
-            if self.count.steps > STEPS_MAX {
-                return Err(Violation::Restless { steps: STEPS_MAX });
+            if self.count.steps > self.steps_max() {
+                let steps = self.steps_max();
+                return Err(Violation::Restless { steps });
             }
         }
         Ok(())
@@ -237,7 +245,7 @@ impl World {
         {
             self.step()?;
             steps += 1;
-            if steps > STEPS_MAX {
+            if steps > self.steps_max() {
                 return Err(Violation::Restless { steps });
             }
         }

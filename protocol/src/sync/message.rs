@@ -24,6 +24,9 @@ pub enum Message {
         entries: Vec<Entry>,
         /// Once this page and all before are taken in, the receiver has seen this too. Only authors that changed.
         caught_up: Option<Knowledge>,
+        /// How many `Hello`s of the receiver this answers: what was said to an earlier one, when the receiver said to have seen
+        /// more, is no news.
+        hellos: u64,
     },
     /// All pages up to this number are durable at the sender of this message.
     Taken {
@@ -52,9 +55,11 @@ impl Message {
                 serial,
                 entries,
                 caught_up,
+                hellos,
             } => {
                 w.u8(2);
                 w.uint(*serial);
+                w.uint(*hellos);
                 wire::write_entries(&mut w, entries);
                 w.u8(u8::from(caught_up.is_some()));
                 if let Some(knowledge) = caught_up {
@@ -94,6 +99,7 @@ impl Message {
             },
             2 => Message::Entries {
                 serial: r.uint()?,
+                hellos: r.uint()?,
                 entries: wire::read_entries(&mut r)?,
                 caught_up: match r.u8()? {
                     0 => None,
@@ -133,6 +139,7 @@ mod tests {
             serial: 3,
             entries,
             caught_up: Some(knowledge()),
+            hellos: 1,
         }
     }
 

@@ -87,6 +87,13 @@ impl Ledger {
         self.pending.is_empty()
     }
 
+    /// A connection ended: its pages are not acknowledged any more, least of all on the next one.
+    pub(super) fn forget_pages(&mut self, peer: DeviceId) {
+        for batch in &mut self.pending {
+            batch.taken.retain(|(from, _)| *from != peer);
+        }
+    }
+
     pub(super) fn author(&self) -> AuthorId {
         self.meta.author
     }
@@ -191,8 +198,17 @@ impl Machine {
         draft: Draft,
     ) -> Read<VersionVector> {
         self.set_aside(turn, &draft)?;
-        let dot = self.next_dot(turn);
         let mut version = draft.base;
+        // The new number takes every older one of this device into account, so also what those have taken into account.
+        let own = self.ledger.author();
+        for entry in turn
+            .entries(&draft.path)?
+            .iter()
+            .filter(|entry| entry.author == own)
+        {
+            version.join(&entry.version);
+        }
+        let dot = self.next_dot(turn);
         version.raise(dot);
         let entry = Entry {
             path: draft.path,

@@ -197,6 +197,9 @@ impl Machine {
             && wanted.kind == kind
             && !self.is_replacement(turn, &path, row.as_ref(), &wanted)?
         {
+            if row.is_some_and(|row| row.kind == Kind::Folder) && kind != Kind::Folder {
+                self.vanish_inside(turn, &path)?;
+            }
             self.adopt(turn, &path, &found, wanted);
             return Ok(());
         }
@@ -239,6 +242,24 @@ impl Machine {
             turn.set_applied(&path, Some(row));
         }
         Ok(())
+    }
+
+    /// A folder is there no more, and what was in it neither.
+    fn vanish_inside<I: Index>(&mut self, turn: &Turn<'_, I>, folder: &RelPath) -> Read<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let (folder, after_name) = (Some(folder), after.as_deref());
+            let page = turn
+                .index
+                .applied_children(folder, after_name, SYNC_ROUND_MAX_PATHS)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.name().to_owned());
+            self.scan
+                .vanished
+                .extend(page.into_iter().map(|(path, _)| path));
+        }
     }
 
     /// Whether somebody put what is wanted in the place of a version that it does not dominate. That version was seen and

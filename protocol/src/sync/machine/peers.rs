@@ -36,8 +36,10 @@ pub(super) struct Peers {
 /// A connected peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    /// Whether its `Hello` has come.
-    greeted: bool,
+    /// How many `Hello`s of it have come.
+    hellos: u64,
+    /// How many it was sent.
+    hellos_sent: u64,
     /// What it said that it has seen.
     pub(super) knows: Knowledge,
     /// Up to which number of each author it was sent everything, or has seen it.
@@ -55,6 +57,12 @@ pub(super) struct Peer {
     pub(super) complete: Knowledge,
     /// What it was told that we have materialised.
     told_complete: Option<Knowledge>,
+}
+
+impl Peer {
+    fn is_greeted(&self) -> bool {
+        self.hellos > 0
+    }
 }
 
 impl Peers {
@@ -87,6 +95,7 @@ impl Machine {
 
     pub(super) fn on_gone(&mut self, peer: DeviceId) {
         self.peers.connected.remove(&peer);
+        self.ledger.forget_pages(peer);
         self.work.release_held();
     }
 
@@ -99,6 +108,9 @@ impl Machine {
 
     fn greet<I: Index>(&mut self, turn: &mut Turn<'_, I>, peer: DeviceId) {
         let knowledge = self.ledger.durable.clone();
+        if let Some(peer) = self.peers.connected.get_mut(&peer) {
+            peer.hellos_sent += 1;
+        }
         turn.actions.push(Action::Send {
             peer,
             message: Message::Hello { knowledge },
@@ -116,7 +128,8 @@ impl Machine {
         };
         match message {
             Message::Hello { knowledge } => {
-                peer.greeted = true;
+                peer.hellos += 1;
+                peer.told.clear();
                 peer.cursors = knowledge.iter().map(|(a, seen)| (*a, seen.seq)).collect();
                 peer.knows = knowledge;
                 peer.told_end = false;
@@ -127,12 +140,14 @@ impl Machine {
                 serial,
                 entries,
                 caught_up,
+                hellos,
             } => {
-                if !peer.greeted || serial != peer.received_serial + 1 {
+                if !peer.is_greeted() || serial != peer.received_serial + 1 {
                     self.refuse(turn, from, "it sent a page out of turn");
                     return Ok(());
                 }
                 peer.received_serial = serial;
+                let caught_up = caught_up.filter(|_| hellos == peer.hellos_sent);
                 self.on_entries(turn, from, entries, caught_up)?;
                 turn.writes.taken.push((from, serial));
                 Ok(())
@@ -253,7 +268,7 @@ impl Machine {
             return Ok(());
         }
         for (id, peer) in &mut self.peers.connected {
-            while peer.greeted
+            while peer.is_greeted()
                 && peer.sent_serial - peer.acknowledged_serial < SYNC_PAGES_UNACKNOWLEDGED as u64
             {
                 let Some(message) = next_page(&self.ledger, peer, turn.index)? else {
@@ -267,7 +282,12 @@ impl Machine {
 
     /// Not all is in order, but more than before: what was complete is said again, so that others ask again for what they miss.
     pub(super) fn tell_progress<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
-        for (id, peer) in self.peers.connected.iter().filter(|(_, peer)| peer.greeted) {
+        for (id, peer) in self
+            .peers
+            .connected
+            .iter()
+            .filter(|(_, peer)| peer.is_greeted())
+        {
             let knowledge = peer.told_complete.clone().unwrap_or_default();
             let message = Message::Complete { knowledge };
             turn.actions.push(Action::Send { peer: *id, message });
@@ -279,7 +299,7 @@ impl Machine {
         let mut news = false;
         let durable = &self.ledger.durable;
         for (id, peer) in &mut self.peers.connected {
-            if peer.greeted && peer.told_complete.as_ref() != Some(durable) {
+            if peer.is_greeted() && peer.told_complete.as_ref() != Some(durable) {
                 peer.told_complete = Some(durable.clone());
                 news = true;
                 let knowledge = durable.clone();
@@ -348,6 +368,7 @@ fn next_page(ledger: &Ledger, peer: &mut Peer, index: &impl Index) -> Read<Optio
         serial: peer.sent_serial,
         entries,
         caught_up,
+        hellos: peer.hellos,
     }))
 }
 

@@ -96,3 +96,30 @@ fn a_copy_stays_until_its_original_has_the_bytes_again() {
     w.settle();
     assert_eq!(w.tree(0), ["f=mine"]);
 }
+
+/// Seed 421: the copy was settled by a tombstone that the file, by its number, dominated; what the tombstone had taken into
+/// account came back elsewhere.
+#[test]
+fn a_new_number_takes_into_account_what_the_one_before_did() {
+    let mut w = World::new(2);
+    w.write(0, "d/x", "1");
+    w.settle();
+    w.part();
+    w.remove(1, "d");
+    w.write(1, "d", "theirs");
+    w.write(0, "d/y", "2");
+    w.settle();
+    w.join();
+    w.settle();
+    let tree = w.tree(0);
+    let copy = tree.iter().find_map(|row| row.strip_suffix("=theirs"));
+    w.part();
+    w.write(0, copy.unwrap(), "edited");
+    w.remove(0, "d");
+    w.write(0, "d", "mine");
+    w.settle();
+    w.join();
+    w.settle();
+    assert_eq!(contents(&w, 1), ["mine", "edited"]);
+    w.check();
+}

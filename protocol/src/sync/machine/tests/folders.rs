@@ -53,3 +53,20 @@ fn a_file_that_its_user_made_a_folder_is_gone_though_a_folder_was_wanted_there()
     assert_eq!(w.tree(1), ["d/", "d/mine=2", "d/theirs=1"]);
     w.check();
 }
+
+/// Seed 1147: the rows of what had been in the folder stayed, and their removal was tried for ever.
+#[test]
+fn a_folder_that_became_a_file_in_a_crash_leaves_nothing_behind() {
+    let mut w = World::new(2);
+    w.write(0, "f/e", "1");
+    w.settle();
+    let before = w.backup(1);
+    w.remove(0, "f");
+    w.write(0, "f", "file");
+    w.settle();
+    w.crash(1, &before);
+    w.join();
+    w.settle();
+    assert_eq!(w.tree(1), ["f=file"]);
+    w.check();
+}

@@ -160,6 +160,27 @@ impl World {
         self.scan(at);
     }
 
+    /// The program ends before it has written down what its operations did since `before` was taken.
+    pub(super) fn crash(&mut self, at: usize, before: &MemoryIndex) {
+        let mut index = self.replicas[at].index.clone();
+        let (old, new) = (before.all_applied(), index.all_applied());
+        let paths: BTreeSet<_> = old.keys().chain(new.keys()).cloned().collect();
+        let rows = paths.into_iter().map(|path| AppliedChange {
+            row: old.get(&path).cloned(),
+            folded: None,
+            path,
+        });
+        index.write(&Batch {
+            id: BatchId(0),
+            entries: Vec::new(),
+            applied: rows.collect(),
+            knowledge: Vec::new(),
+            meta: None,
+        });
+        self.part();
+        self.restore(at, index);
+    }
+
     pub(super) fn connect(&mut self, a: usize, b: usize) {
         if self.links.insert((a.min(b), a.max(b))) {
             for (to, from) in [(a, b), (b, a)] {
