@@ -172,6 +172,12 @@ impl Machine {
         if !set.iter().any(unsettled) {
             return Ok(());
         }
+        let row = turn.applied(of)?;
+        let is_back = |entry: &Entry| row.as_ref().is_some_and(|row| row.kind == entry.kind);
+        if set.iter().filter(|entry| unsettled(entry)).any(is_back) {
+            // It is at its original: there it was brought back, and not taken away.
+            return Ok(());
+        }
         let other = |side: &&Side| !loser.contains(side.entry.dot());
         let winner = view.sides.iter().find(other);
         let mut base = winner.map(|side| side.version.clone()).unwrap_or_default();

@@ -123,3 +123,23 @@ fn a_new_number_takes_into_account_what_the_one_before_did() {
     assert_eq!(contents(&w, 1), ["mine", "edited"]);
     w.check();
 }
+
+/// Seed 2879: the machine had the same in mind, and took the copy that was gone for a deletion.
+#[test]
+fn a_copy_that_its_user_puts_back_in_its_place_stays() {
+    let mut w = World::new(2);
+    w.part();
+    w.write(0, "d", "mine");
+    w.write(1, "d/x", "theirs");
+    w.settle();
+    w.join();
+    w.settle();
+    let tree = w.tree(0);
+    let copy = tree.iter().find_map(|row| row.strip_suffix("=mine"));
+    w.remove(0, "d");
+    w.look(0);
+    w.rename(0, copy.unwrap(), "d");
+    w.settle();
+    assert_eq!(w.tree(0), ["d=mine"]);
+    w.check();
+}
