@@ -95,6 +95,7 @@ impl Machine {
             self.say_again(turn, entry, old, sure)?;
         }
         turn.writes.greet = true;
+        self.doubt_claims();
         turn.report(Report::NewEpoch(epoch));
         Ok(())
     }

@@ -40,6 +40,8 @@ pub(super) struct Peer {
     hellos: u64,
     /// How many it was sent.
     hellos_sent: u64,
+    /// Which of them its claims have to answer at least: before that one, it was told that more had been seen.
+    hello_valid: u64,
     /// What it said that it has seen.
     pub(super) knows: Knowledge,
     /// Up to which number of each author it was sent everything, or has seen it.
@@ -99,6 +101,13 @@ impl Machine {
         self.work.release_held();
     }
 
+    /// Less was seen than all were told: their claims count again once they have heard it.
+    pub(super) fn doubt_claims(&mut self) {
+        for peer in self.peers.connected.values_mut() {
+            peer.hello_valid = peer.hellos_sent + 1;
+        }
+    }
+
     pub(super) fn greet_all<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
         let peers: Vec<_> = self.peers.connected.keys().copied().collect();
         for peer in peers {
@@ -147,7 +156,7 @@ impl Machine {
                     return Ok(());
                 }
                 peer.received_serial = serial;
-                let caught_up = caught_up.filter(|_| hellos == peer.hellos_sent);
+                let caught_up = caught_up.filter(|_| hellos >= peer.hello_valid);
                 self.on_entries(turn, from, entries, caught_up)?;
                 turn.writes.taken.push((from, serial));
                 Ok(())
