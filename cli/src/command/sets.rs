@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::StreamExt;
 use indicatif::ProgressBar;
-use shoal_api::{Api, Client, Event, FilesetApi, FilesetView};
+use shoal_api::{Api, Client, ErrorCode, Event, FilesetApi, FilesetView};
 
 use crate::connect;
 use crate::context::Context;
@@ -15,8 +15,9 @@ use crate::output::{Form, Output};
 use crate::screen::style;
 use crate::signals::Signals;
 
-/// News that name no fileset's state come in crowds; the list is asked for this long after the first.
-const REFRESH_AFTER: Duration = Duration::from_secs(1);
+/// News come in crowds; the list, which knows more than they do of what they mean together, is asked for this long after
+/// the first.
+const REFRESH_AFTER: Duration = Duration::from_millis(300);
 
 /// List the filesets that are kept here, and those that other devices offer: state, what is missing, and why.
 ///
@@ -95,9 +96,8 @@ impl List<'_> {
         // Listening begins first, so that nothing falls between.
         let mut events = self.node.events(None).await?;
         let mut shown = Shown::new(self.output);
-        let mut views = self.ask().await?;
-        views.iter().try_for_each(|view| shown.changed(view))?;
-        shown.draw(|| self.lines(&views, None));
+        let mut views = Vec::new();
+        self.show_news(&mut views, &mut shown).await?;
         let refresh = tokio::time::sleep(REFRESH_AFTER);
         tokio::pin!(refresh);
         let mut stale = false;
@@ -106,9 +106,11 @@ impl List<'_> {
                 event = events.next() => event,
                 () = &mut refresh, if stale => {
                     stale = false;
-                    // A fileset that was asked for by name and is gone ends this with that sentence.
-                    views = self.ask().await?;
-                    shown.draw(|| self.lines(&views, None));
+                    match self.show_news(&mut views, &mut shown).await {
+                        // Then there are no more events either.
+                        Err(failure) if failure.is(ErrorCode::NoNode) => {}
+                        other => other?,
+                    }
                     continue;
                 }
             };
@@ -118,13 +120,9 @@ impl List<'_> {
                     self.output.note("The node has ended.");
                     return Ok(());
                 }
-                Some(Event::Fileset(view)) if self.is_asked(&view) => {
-                    shown.changed(&view)?;
-                    replace(&mut views, *view);
-                    shown.draw(|| self.lines(&views, None));
-                }
                 Some(
-                    event @ (Event::FilesetLeft { .. }
+                    event @ (Event::Fileset(_)
+                    | Event::FilesetLeft { .. }
                     | Event::Conflict { .. }
                     | Event::FilesetProblem { .. }
                     | Event::Paired { .. }
@@ -144,19 +142,20 @@ impl List<'_> {
         }
     }
 
-    fn is_asked(&self, view: &FilesetView) -> bool {
-        match &self.asked {
-            None => true,
-            Some(asked) => fileset::named(asked, std::slice::from_ref(view)).is_ok(),
-        }
+    /// Asks, and shows what is not as it was. A fileset that was asked for by name and is gone is an error.
+    async fn show_news(
+        &self,
+        views: &mut Vec<FilesetView>,
+        shown: &mut Shown<'_>,
+    ) -> Result<(), Failure> {
+        let now = self.ask().await?;
+        now.iter()
+            .filter(|view| !views.contains(view))
+            .try_for_each(|view| shown.changed(view))?;
+        *views = now;
+        shown.draw(|| self.lines(views, None));
+        Ok(())
     }
-}
-
-/// A newer view in the place of the older one, by name.
-fn replace(views: &mut Vec<FilesetView>, new: FilesetView) {
-    views.retain(|view| view.id != new.id);
-    let at = views.partition_point(|view| view.name <= new.name);
-    views.insert(at, new);
 }
 
 /// A table that moves on a terminal; elsewhere a line for each change.
@@ -207,25 +206,5 @@ impl Drop for Shown<'_> {
     /// What was shown last stays, also after Ctrl-C.
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fileset::tests::view;
-
-    #[test]
-    fn a_newer_view_takes_the_place_of_the_older_one() {
-        let with_id = |name: &str, id: &str| {
-            let mut view = view(name);
-            view.id = id.to_owned();
-            view
-        };
-        let mut views = vec![with_id("a", "1"), with_id("c", "3")];
-        replace(&mut views, with_id("b", "2"));
-        replace(&mut views, with_id("d", "1"));
-        let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
-        assert_eq!(names, ["b", "c", "d"]);
     }
 }
