@@ -17,7 +17,7 @@ use crate::sync::entry::{Entry, Kind};
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::Joined;
 use crate::sync::message::Message;
-use crate::sync::version::{AuthorId, Dot, Knowledge};
+use crate::sync::version::{AuthorId, Dot, Knowledge, Seen};
 use std::collections::BTreeMap;
 
 /// Rows of one author that are read at once for a page.
@@ -234,6 +234,10 @@ impl Machine {
             turn.report(Report::Quarantined(dot));
             return Ok(());
         }
+        if dot.author.device == from && self.is_number_again(turn, &entry)? {
+            self.tell_forgotten(turn, from, dot.author);
+            return Ok(());
+        }
         let siblings = turn.entries(&entry.path)?;
         if siblings.iter().filter(|known| !entry.covers(known)).count() >= SYNC_SIBLINGS_MAX {
             self.refuse(
@@ -255,6 +259,33 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Whether this is another entry under a number that is held already.
+    fn is_number_again<I: Index>(&self, turn: &Turn<'_, I>, entry: &Entry) -> Read<bool> {
+        let dot = entry.dot();
+        let held = turn
+            .index
+            .authored(dot.author, dot.seq.saturating_sub(1), 1)?;
+        let other = |held: &Entry| held.dot() == dot && held != entry;
+        Ok(held.first().is_some_and(other))
+    }
+
+    /// A device gives numbers again that are held, though nobody claimed to know them: it was restored, and could not notice. It is
+    /// told that they are known, from a start of its program that it cannot remember.
+    fn tell_forgotten<I: Index>(&mut self, turn: &mut Turn<'_, I>, to: DeviceId, author: AuthorId) {
+        let Some(peer) = self.peers.connected.get_mut(&to) else {
+            return;
+        };
+        peer.hellos_sent += 1;
+        let mut knowledge = self.ledger.durable.clone();
+        let seq = self.ledger.heads.get(&author).copied().unwrap_or(0);
+        let incarnation = 0;
+        knowledge.insert(author, Seen { seq, incarnation });
+        turn.actions.push(Action::Send {
+            peer: to,
+            message: Message::Hello { knowledge },
+        });
     }
 
     pub(super) fn send_taken<I: Index>(
