@@ -96,13 +96,14 @@ impl World {
         let sources = disk.below(Some(from));
         let replaced = match disk.node(to) {
             Some(Node::Folder(_)) if !disk.is_same(from, to) => return,
-            Some(Node::File(bytes)) if !disk.is_same(from, to) => bytes.clone(),
-            _ => Vec::new(),
+            Some(Node::File(bytes)) if !disk.is_same(from, to) => Some(bytes.clone()),
+            Some(Node::Symlink(_)) if !disk.is_same(from, to) => Some(Vec::new()),
+            _ => None,
         };
         if !disk.rename(from, to, now_ns) {
             return;
         }
-        if !replaced.is_empty() {
+        if let Some(replaced) = replaced {
             self.ledger.removed(to, &replaced);
         }
         for source in &sources {
