@@ -21,6 +21,7 @@ use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, PieceSet, UtMetadata, frame_len,
 };
 use shoal_protocol::range::{Selected, select};
+use shoal_protocol::sync::Message as SyncMessage;
 use shoal_protocol::tracker::{
     AnnounceQuery, Head, ScrapeQuery, Target, compact, udp, url_data::UrlData,
 };
@@ -404,6 +405,22 @@ pub fn group(data: &[u8]) {
     }
     if let Ok(genesis) = Genesis::verify(&sign(b"shoal fileset genesis v1\0")) {
         assert_eq!(Genesis::verify(&genesis.clone().sign(&key())), Ok(genesis));
+    }
+}
+
+/// What replicas of a fileset say to each other: one value has one encoding, and a page brings no more than it may.
+pub fn sync(data: &[u8]) {
+    let Ok(message) = SyncMessage::decode(data) else {
+        return;
+    };
+    assert_eq!(message.encode(), data);
+    if let SyncMessage::Entries { entries, .. } = message {
+        assert!(entries.len() <= shoal_protocol::limits::SYNC_PAGE_MAX_ENTRIES);
+        for entry in entries {
+            assert!(entry.mode <= 0o777);
+            assert_eq!(RelPath::new(entry.path.as_str()), Ok(entry.path.clone()));
+            assert!(entry.version.contains(entry.dot()) && entry.dot().seq > 0);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Writes the seed corpus: `seeds DIR` makes `DIR/<target>/<number>`. Each seed is something valid.
 
+// Length: one short function for each target, and nothing else.
+
 // With coverage flags this program needs their callbacks, which libFuzzer has.
 use libfuzzer_sys as _;
 use shoal_fuzz::{issued, key};
@@ -8,7 +10,7 @@ use shoal_protocol::fileset::Genesis;
 use shoal_protocol::group::{Accepted, Contact, Record, Statement};
 use shoal_protocol::hello::{Hello, Refusal, Welcome};
 use shoal_protocol::id::{
-    ContentHash, FilesetId, GroupId, InfoHash, LinkId, RecordHash, TakerToken,
+    ContentHash, DeviceId, FilesetId, GroupId, InfoHash, LinkId, RecordHash, TakerToken,
 };
 use shoal_protocol::invite::{Invite, InviteRefusal, InviteSecret, Whereabouts};
 use shoal_protocol::magnet::Magnet;
@@ -20,6 +22,7 @@ use shoal_protocol::path::RelPath;
 use shoal_protocol::peerwire::{
     BlockRef, ExtendedHandshake, Handshake, Message, Pex, Reserved, UtMetadata,
 };
+use shoal_protocol::sync::{self, AuthorId, Knowledge, Removal, Seen, VersionVector};
 use shoal_protocol::tracker::udp::{Announce, Request, Response};
 use shoal_protocol::tracker::url_data::UrlData;
 use shoal_protocol::tracker::{Event, PeerId};
@@ -81,6 +84,7 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("invite", invites()),
         ("pairing", pairings()),
         ("group", groups()),
+        ("sync", syncs()),
     ]
 }
 
@@ -485,4 +489,63 @@ fn groups() -> Vec<Vec<u8>> {
         bytes
     });
     unsigned.collect()
+}
+
+/// Every kind of message, and a page with every kind of entry.
+fn syncs() -> Vec<Vec<u8>> {
+    let author = |byte| AuthorId {
+        device: DeviceId([byte; 32]),
+        epoch: u32::from(byte) - 1,
+    };
+    let seen = Seen {
+        seq: 300,
+        incarnation: 7,
+    };
+    let knowledge = Knowledge::from([(author(1), seen), (author(2), seen)]);
+    let entry = |path: &str, kind| sync::Entry {
+        path: RelPath::new(path).expect("a path"),
+        kind,
+        mode: 0o644,
+        mtime_ns: 1_700_000_000_000_000_000,
+        parent: None,
+        moved_from: None,
+        version: VersionVector::from_pairs([(author(1), 5), (author(2), 300)]),
+        author: author(2),
+    };
+    let file = sync::Kind::File {
+        content: ContentHash([3; 32]),
+        size_bytes: 70_000,
+    };
+    let link = sync::Kind::Symlink {
+        target: "../x".to_owned(),
+    };
+    let moved = sync::Entry {
+        parent: Some(ContentHash([4; 32])),
+        moved_from: RelPath::new("old/n\u{e4}me").ok(),
+        ..entry("new/n\u{e4}me", file.clone())
+    };
+    let mut entries = vec![
+        entry("new", sync::Kind::Folder),
+        entry("new/a", file),
+        moved,
+    ];
+    entries.push(entry("new/link", link));
+    let gone = [Removal::Deleted, Removal::Moved, Removal::Confirmed];
+    entries.extend(gone.map(|why| entry("old/n\u{e4}me", sync::Kind::Tombstone(why))));
+    let page = |caught_up| sync::Message::Entries {
+        serial: 1,
+        hellos: 1,
+        entries: entries.clone(),
+        caught_up,
+    };
+    let messages = [
+        page(None),
+        page(Some(knowledge.clone())),
+        sync::Message::Taken { serial: 1 },
+        sync::Message::Complete {
+            knowledge: knowledge.clone(),
+        },
+        sync::Message::Hello { knowledge },
+    ];
+    messages.iter().map(sync::Message::encode).collect()
 }

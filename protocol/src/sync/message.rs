@@ -122,8 +122,10 @@ impl Message {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::id::{ContentHash, DeviceId};
+    use crate::path::RelPath;
     use crate::sync::testing::{author, file, gone, history, path};
-    use crate::sync::{Kind, Seen};
+    use crate::sync::{AuthorId, Kind, Removal, Seen, VersionVector};
     use proptest::prelude::*;
 
     fn knowledge() -> Knowledge {
@@ -178,6 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_the_limit_is_refused_unread() {
+        let long = vec![0; SYNC_MESSAGE_MAX_BYTES + 1];
+        let limit = SYNC_MESSAGE_MAX_BYTES;
+        let what = "message";
+        assert_eq!(
+            Message::decode(&long),
+            Err(DecodeError::Limit { what, limit })
+        );
+        assert_ne!(
+            Message::decode(&long[1..]),
+            Err(DecodeError::Limit { what, limit })
+        );
+    }
+
+    #[test]
     fn the_rename_of_ten_thousand_files_is_small() {
         let (mut size_bytes, mut seq) = (0, 0);
         let mut number = |mut entry: Entry| {
@@ -202,7 +219,82 @@ mod tests {
         assert!(size_bytes < 1_000_000, "{size_bytes} bytes");
     }
 
+    fn any_author() -> impl Strategy<Value = AuthorId> {
+        (0..5u8, prop_oneof![0..3u32, Just(u32::MAX)]).prop_map(|(device, epoch)| AuthorId {
+            device: DeviceId([device; 32]),
+            epoch,
+        })
+    }
+
+    /// Paths that share beginnings, also within letters of more than one byte.
+    fn any_path() -> impl Strategy<Value = RelPath> {
+        "[ab\u{e9}\u{e8}\u{301}]{1,4}(/[ab\u{e9}\u{e8}\u{301}]{1,4}){0,3}"
+            .prop_map(|text| path(&text))
+    }
+
+    fn any_kind() -> impl Strategy<Value = Kind> {
+        let file = (any::<[u8; 32]>(), any::<u64>()).prop_map(|(hash, size_bytes)| Kind::File {
+            content: ContentHash(hash),
+            size_bytes,
+        });
+        let link = "\\PC{0,9}".prop_map(|target| Kind::Symlink { target });
+        let gone = [Removal::Deleted, Removal::Moved, Removal::Confirmed];
+        let gone = prop::sample::select(gone.to_vec()).prop_map(Kind::Tombstone);
+        prop_oneof![file, Just(Kind::Folder), link, gone]
+    }
+
+    prop_compose! {
+        fn any_entry()(
+            path in any_path(), kind in any_kind(), mode in 0..0o1000u32, mtime_ns: i64,
+            parent in prop::option::of(any::<[u8; 32]>()), moved_from in prop::option::of(any_path()),
+            pairs in prop::collection::vec((any_author(), 1..=u64::MAX), 1..5),
+        ) -> Entry {
+            Entry {
+                path,
+                kind,
+                mode,
+                mtime_ns,
+                parent: parent.map(ContentHash),
+                moved_from,
+                author: pairs[0].0,
+                version: VersionVector::from_pairs(pairs),
+            }
+        }
+    }
+
+    fn any_knowledge() -> impl Strategy<Value = Knowledge> {
+        let seen =
+            (any::<u64>(), any::<u64>()).prop_map(|(seq, incarnation)| Seen { seq, incarnation });
+        prop::collection::btree_map(any_author(), seen, 0..6)
+    }
+
+    fn any_message() -> impl Strategy<Value = Message> {
+        let entries = prop::collection::vec(any_entry(), 0..12);
+        let caught_up = prop::option::of(any_knowledge());
+        let page = (any::<u64>(), any::<u64>(), entries, caught_up);
+        prop_oneof![
+            any_knowledge().prop_map(|knowledge| Message::Hello { knowledge }),
+            page.prop_map(|(serial, hellos, entries, caught_up)| Message::Entries {
+                serial,
+                hellos,
+                entries,
+                caught_up,
+            }),
+            any::<u64>().prop_map(|serial| Message::Taken { serial }),
+            any_knowledge().prop_map(|knowledge| Message::Complete { knowledge }),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn every_message_goes_round(message in any_message()) {
+            let bytes = message.encode();
+            prop_assert_eq!(Message::decode(&bytes), Ok(message));
+            prop_assert!(bytes.len() <= SYNC_MESSAGE_MAX_BYTES);
+            prop_assert!(Message::decode(&bytes[..bytes.len() - 1]).is_err(), "cut short");
+            prop_assert!(Message::decode(&[&bytes[..], &[0]].concat()).is_err(), "with something behind it");
+        }
+
         #[test]
         fn what_decodes_has_one_encoding(bytes: Vec<u8>, kind in 1..5u8) {
             let bytes = [&[VERSION, kind], &bytes[..]].concat();
