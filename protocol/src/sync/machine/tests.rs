@@ -28,6 +28,19 @@ fn a_file_is_created_edited_and_deleted_on_the_other_side() {
 }
 
 #[test]
+fn files_of_one_content_are_fetched_once() {
+    let mut w = World::new(2);
+    for n in 0..5 {
+        w.write(0, &format!("f{n}"), "the same");
+    }
+    w.settle();
+    assert_eq!(w.tree(0), w.tree(1));
+    assert_eq!(w.tree(1).len(), 5);
+    assert_eq!(w.bytes_moved(), "the same".len());
+    w.check();
+}
+
+#[test]
 fn a_renamed_tree_moves_no_bytes() {
     let mut w = World::new(2);
     for n in 0..20 {

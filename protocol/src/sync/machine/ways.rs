@@ -110,7 +110,14 @@ impl Machine {
                 }
                 None => {
                     let leaving = given.leaving.get_mut(&content);
-                    self.way_for(turn, round, path, wanted, leaving)?
+                    let is_kept = leaving.as_ref().is_some_and(|it| !it.is_empty());
+                    if used.contains(&content) && !is_kept {
+                        // The same: staging holds it once, and to fetch it again would write to a file that is being placed.
+                        waiting.push(path.clone());
+                        Way::Wait
+                    } else {
+                        self.way_for(turn, round, path, wanted, leaving)?
+                    }
                 }
             };
             if matches!(way, Way::From(Source::Staged)) {
@@ -230,6 +237,11 @@ impl Machine {
         content: ContentHash,
         size_bytes: u64,
     ) {
+        if self.work.is_arriving(&content) {
+            // On its way to another path already: once it is there, it is copied.
+            self.work.wait(path.clone());
+            return;
+        }
         if let Some(waiting) = self.work.fetches.get_mut(&content) {
             waiting.insert(path.clone());
             return;

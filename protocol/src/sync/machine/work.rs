@@ -1,4 +1,5 @@
 //! What is still to be done to the tree: paths to compare, operations and fetches under way, and what is tried again when.
+// Length: paths, operations and fetches wait for each other, so one structure keeps them all.
 
 use super::turn::Turn;
 use super::twins::Twins;
@@ -47,6 +48,8 @@ pub(super) struct Work {
     retry: BTreeMap<RelPath, Retry>,
     pub(super) flights: BTreeMap<OpId, Flight>,
     busy: BTreeMap<RelPath, u32>,
+    /// Contents that operations under way bring to their paths, and how many do.
+    arriving: BTreeMap<ContentHash, u32>,
     pub(super) fetches: BTreeMap<ContentHash, BTreeSet<RelPath>>,
     /// Contents in staging.
     pub(super) staged: BTreeSet<ContentHash>,
@@ -101,6 +104,16 @@ struct Retry {
     /// When; none while it is being tried.
     at_ms: Option<u64>,
     problem: Option<Problem>,
+}
+
+impl Flight {
+    /// The content that it brings to its path.
+    fn content(&self) -> Option<ContentHash> {
+        match &self.then {
+            Then::There(wanted) => wanted.kind.content(),
+            _ => None,
+        }
+    }
 }
 
 impl Work {
@@ -170,7 +183,15 @@ impl Work {
         OpId(self.last_op)
     }
 
+    /// Whether an operation under way brings this content to a path, from where it can be copied then.
+    pub(super) fn is_arriving(&self, content: &ContentHash) -> bool {
+        self.arriving.contains_key(content)
+    }
+
     pub(super) fn take_off(&mut self, id: OpId, flight: Flight) {
+        if let Some(content) = flight.content() {
+            *self.arriving.entry(content).or_default() += 1;
+        }
         *self.busy.entry(flight.path.clone()).or_default() += 1;
         if let Then::Moved(wanted, from) = &flight.then {
             *self.busy.entry(from.clone()).or_default() += 1;
@@ -184,6 +205,14 @@ impl Work {
 
     pub(super) fn land(&mut self, id: OpId) -> Option<Flight> {
         let flight = self.flights.remove(&id)?;
+        if let Some(content) = flight.content()
+            && let Some(count) = self.arriving.get_mut(&content)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.arriving.remove(&content);
+            }
+        }
         let from = match &flight.then {
             Then::Moved(_, from) => Some(from),
             _ => None,
