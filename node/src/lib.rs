@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+mod filesets;
 pub mod group;
 pub mod home;
 mod identity;

@@ -5,6 +5,7 @@
 
 use crate::config::{Config, Switch};
 use crate::error::NodeError;
+use crate::filesets::Filesets;
 use crate::group::{GroupService, Members};
 use crate::home::Home;
 use crate::identity::{Identity, fill_random, write_private};
@@ -49,6 +50,7 @@ pub struct Node {
     group: Arc<GroupService>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    filesets: Arc<Filesets>,
     store: Store,
     home: Home,
     lock: File,
@@ -110,6 +112,8 @@ impl Node {
             stopping: stopping.clone(),
         }));
         let group = GroupService::open(context.clone())?;
+        let tasks = TaskTracker::new();
+        let filesets = Filesets::open(context.clone(), Members(group.clone()), tasks.clone())?;
         let service = Service::open(context)?;
         let api = Arc::new(ServiceApi {
             service: service.clone(),
@@ -119,7 +123,8 @@ impl Node {
             api,
             group,
             stopping,
-            tasks: TaskTracker::new(),
+            tasks,
+            filesets,
             store,
             home,
             lock,
@@ -218,10 +223,12 @@ impl Node {
             ));
             spawn.spawn(self.group.clone().run());
         }
+        spawn.spawn(self.filesets.clone().run());
         spawn.spawn(servers::serve_local(
             unix,
             self.api.clone(),
             self.group.clone(),
+            self.filesets.clone(),
             token,
             self.stopping.clone(),
         ));

@@ -1,6 +1,7 @@
 //! The servers of a node, each a task that ends with it.
 
 use crate::error::NodeError;
+use crate::filesets::{Filesets, FilesetsApi};
 use crate::group::{GroupApi, GroupDoors, GroupService};
 use crate::node::make_private_dir;
 use crate::places::Places;
@@ -277,11 +278,13 @@ pub(crate) async fn serve_local(
     listener: UnixListener,
     api: Arc<ServiceApi>,
     group: Arc<GroupService>,
+    filesets: Arc<Filesets>,
     token: String,
     stopping: CancellationToken,
 ) {
     let devices = shoal_gateway::device_routes(Arc::new(GroupApi(group)));
-    let router = shoal_gateway::local_router_with(api, devices, token);
+    let filesets = shoal_gateway::fileset_routes(Arc::new(FilesetsApi(filesets)));
+    let router = shoal_gateway::local_router_with(api, devices.merge(filesets), token);
     if let Err(error) = shoal_gateway::serve_unix(listener, router, stopping).await {
         tracing::error!(%error, "the local API does not answer any more: stop the node and start it again");
     }

@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod bencode;
 pub mod capability;
+pub mod catalogue;
 pub mod codec;
 pub mod display;
 pub mod fileset;

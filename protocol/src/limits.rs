@@ -61,6 +61,10 @@ pub const CONTACT_MAX_ADDRESSES: usize = 16;
 pub const CONTACT_MAX_BYTES: usize = 1024;
 /// Bytes of a signed genesis record of a fileset.
 pub const GENESIS_MAX_BYTES: usize = 1024;
+/// Filesets that one device keeps.
+pub const CATALOGUE_MAX_FILESETS: usize = 1024;
+/// Bytes of what a device tells of the filesets that it keeps.
+pub const CATALOGUE_MAX_BYTES: usize = CATALOGUE_MAX_FILESETS * (GENESIS_MAX_BYTES + 2) + 8;
 /// Addresses in an invite: more make its QR code hard to read.
 pub const INVITE_MAX_ADDRESSES: usize = 8;
 /// Characters of an invite, words or link.

@@ -123,7 +123,7 @@ impl DeviceApi for GroupApi {
             }
             DeviceState::This => self.0.leave().await?,
             DeviceState::Connected | DeviceState::Away => {
-                self.0.put_out(key_of(&view)?, Vec::new())?;
+                self.0.put_out(key_of(&view)?)?;
             }
         }
         let connected = |it: &&&DeviceView| it.state == DeviceState::Connected;
@@ -244,7 +244,7 @@ impl GroupService {
         if self.state().group.is_none() {
             return Err(no_group());
         }
-        self.put_out(self.own_device(), Vec::new())?;
+        self.put_out(self.own_device())?;
         let mut changes = self.changes.subscribe();
         let told = async {
             loop {

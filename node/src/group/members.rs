@@ -5,7 +5,8 @@ use super::{GroupService, exchange};
 use futures::future::BoxFuture;
 use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, PublicKey};
-use shoal_protocol::group::{ALPN, Group, Standing};
+use shoal_api::ApiError;
+use shoal_protocol::group::{ALPN, Accepted, Group, Standing};
 use shoal_protocol::id::DeviceId;
 use shoal_protocol::pairing;
 use shoal_transfer::serve::iroh::OtherProtocols;
@@ -57,6 +58,9 @@ pub struct MemberView {
     pub connected: bool,
 }
 
+/// What of a device is accepted when it is removed.
+pub(crate) type Counters = Box<dyn Fn(&DeviceId) -> Vec<Accepted> + Send + Sync>;
+
 /// A protocol that members speak.
 pub trait MemberDoor: Send + Sync + 'static {
     /// Takes a connection from a member until it ends. It is closed at once when the device is removed.
@@ -107,6 +111,20 @@ impl Members {
         alpn: &'static [u8],
     ) -> Result<Connection, ConnectError> {
         self.0.connect(device, alpn).await
+    }
+
+    /// The group; a new one with this device alone where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn group_or_found(&self) -> Result<Group, ApiError> {
+        self.0.group_or_found()
+    }
+
+    /// Asked what of a device is accepted, right before it is removed.
+    pub(crate) fn count_before_removal(&self, counters: Counters) {
+        // The node has one driver of filesets.
+        let _ = self.0.counters.set(counters);
     }
 
     /// From when the node begins to serve, connections of members for this ALPN go to `door`; those of others are

@@ -30,7 +30,7 @@ use shoal_protocol::limits::DEVICE_NAME_MAX_BYTES;
 use shoal_store::Durability;
 use state::State;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -51,6 +51,7 @@ pub(crate) struct GroupService {
     endpoint: watch::Sender<Option<Endpoint>>,
     doors: RwLock<HashMap<Vec<u8>, Arc<dyn MemberDoor>>>,
     pairings: Semaphore,
+    counters: OnceLock<members::Counters>,
 }
 
 impl GroupService {
@@ -76,6 +77,7 @@ impl GroupService {
             endpoint: watch::Sender::new(None),
             doors: RwLock::default(),
             pairings: Semaphore::new(PAIRINGS_MAX),
+            counters: OnceLock::new(),
         }))
     }
 
@@ -130,14 +132,7 @@ impl GroupService {
     fn admit(&self, device: DeviceId, name: &str) -> Result<(), ApiError> {
         let mut state = self.state();
         let key = &self.context.identity.key;
-        let mut group = match &state.group {
-            Some(group) => group.clone(),
-            None => {
-                let mut nonce = [0; 16];
-                fill_random(&mut nonce)?;
-                Group::found(key, &self.own_name(&state), nonce).map_err(of_group)?
-            }
-        };
+        let mut group = self.present_or_new(&state)?;
         let name = unused_name(&group, name);
         match group.admit(key, device, &name) {
             Ok(_) | Err(GroupError::AlreadyMember) => {}
@@ -149,8 +144,33 @@ impl GroupService {
         Ok(())
     }
 
-    /// Removes a member; what it did so far stays.
-    fn put_out(&self, device: DeviceId, accepted: Vec<Accepted>) -> Result<(), ApiError> {
+    fn present_or_new(&self, state: &State) -> Result<Group, ApiError> {
+        if let Some(group) = &state.group {
+            return Ok(group.clone());
+        }
+        let mut nonce = [0; 16];
+        fill_random(&mut nonce)?;
+        let key = &self.context.identity.key;
+        Group::found(key, &self.own_name(state), nonce).map_err(of_group)
+    }
+
+    fn group_or_found(&self) -> Result<Group, ApiError> {
+        let mut state = self.state();
+        let group = self.present_or_new(&state)?;
+        if state.group.is_none() {
+            self.adopt(&mut state, group.clone())?;
+            drop(state);
+            self.changed();
+        }
+        Ok(group)
+    }
+
+    /// Removes a member; what it did so far, as this device knows it, stays.
+    fn put_out(&self, device: DeviceId) -> Result<(), ApiError> {
+        let accepted = match self.counters.get() {
+            Some(counters) => counters(&device),
+            None => Vec::<Accepted>::new(),
+        };
         let mut state = self.state();
         let mut group = state.group.clone().ok_or_else(no_group)?;
         group

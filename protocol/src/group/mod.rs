@@ -283,6 +283,11 @@ impl Group {
         self.view.standing(device)
     }
 
+    /// Devices that were members and are no more.
+    pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
+        self.view.removed()
+    }
+
     /// The highest counter that is accepted from a removed device in a fileset and epoch; none if no removal
     /// names them.
     pub fn last_accepted(&self, device: &DeviceId, fileset: &FilesetId, epoch: u32) -> Option<u64> {

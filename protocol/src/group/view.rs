@@ -81,6 +81,12 @@ impl View {
         }
     }
 
+    /// Removed devices that were not admitted again.
+    pub(super) fn removed(&self) -> impl Iterator<Item = &DeviceId> {
+        let is_removed = |device: &&DeviceId| self.standing(device) == Standing::Removed;
+        self.removed.keys().filter(is_removed)
+    }
+
     pub(super) fn last_accepted(
         &self,
         device: &DeviceId,

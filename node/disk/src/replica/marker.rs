@@ -49,3 +49,11 @@ pub(super) fn write(jail: &Jail, fileset: &FilesetId) -> Result<(), RootProblem>
     };
     Ok(written()?)
 }
+
+/// Takes a marker away; one that is not there is no error.
+pub(super) fn remove(jail: &Jail) -> Result<(), RootProblem> {
+    match jail.remove_file(MARKER) {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
+}

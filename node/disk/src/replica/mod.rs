@@ -20,6 +20,7 @@ mod pages;
 mod probe;
 mod root;
 mod scan;
+mod serve;
 mod staging;
 mod watch;
 
@@ -27,6 +28,7 @@ pub use apply::{ApplyOptions, Faults, Step};
 pub use probe::{Capabilities, NameForm, Names, Support};
 pub use root::{Replica, RootProblem, overlaps};
 pub use scan::{Look, ScanError, ScanOptions, ScanSummary, Told};
+pub use serve::ContentFile;
 pub use staging::Swept;
 pub use watch::{Noticed, Watch, WatchError};
 

@@ -186,6 +186,24 @@ impl Replica {
         }
     }
 
+    /// Makes it a plain folder again: the marker and staging go. What was rescued into `.shoal` stays there.
+    ///
+    /// # Errors
+    /// What the system says; a root that is half retired can be retired again.
+    pub fn retire(self) -> Result<(), RootProblem> {
+        marker::remove(&self.0.jail)?;
+        self.0.jail.remove_tree(STAGING)?;
+        match self.0.jail.remove_dir(OWN_FOLDER) {
+            Err(error) if !matches!(error.kind, JailErrorKind::NotEmpty) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes free to this user on the disk; none where the system does not tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.0.jail.free_space().ok()
+    }
+
     pub(crate) fn jail(&self) -> &Jail {
         &self.0.jail
     }

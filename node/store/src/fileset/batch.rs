@@ -49,8 +49,9 @@ impl FilesetIndex {
             .iter()
             .map(|set| (&set.path, set.maximal.as_slice()))
             .collect();
+        let mut live_growth = 0_i64;
         for (path, maximal) in sets {
-            self.put_entries(&mut rows, path, maximal)?;
+            live_growth += self.put_entries(&mut rows, path, maximal)?;
         }
         let changes: BTreeMap<_, _> = batch
             .applied
@@ -61,11 +62,8 @@ impl FilesetIndex {
         for change in changes.into_values() {
             growth += self.put_applied(&mut rows, change)?;
         }
-        if growth != 0 {
-            let count = self.count().map_err(|error| self.read_failed(&error.0))?;
-            let count = count.saturating_add_signed(growth);
-            rows.batch.insert(keys::APPLIED_COUNT, &count.to_be_bytes());
-        }
+        self.grow(&mut rows, keys::APPLIED_COUNT, growth)?;
+        self.grow(&mut rows, keys::LIVE_COUNT, live_growth)?;
         for (author, seen) in &batch.knowledge {
             let number = rows.number(author)?;
             let key = keys::author(keys::KNOWLEDGE, number);
@@ -88,14 +86,34 @@ impl FilesetIndex {
         Ok(())
     }
 
+    fn grow(&self, rows: &mut Rows, key: &[u8], growth: i64) -> Result<(), StoreError> {
+        if growth != 0 {
+            let count = self
+                .count(key)
+                .map_err(|error| self.read_failed(&error.0))?;
+            let count = count.saturating_add_signed(growth);
+            rows.batch.insert(key, &count.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// How many live contents more there are after it.
     fn put_entries(
         &self,
         rows: &mut Rows,
         path: &RelPath,
         maximal: &[Entry],
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let key = keys::path(keys::ENTRIES, path);
-        for old in self.old_entries(&key, path, &rows.authors)? {
+        let before = self.old_entries(&key, path, &rows.authors)?;
+        let (was, is) = (live_contents(&before), live_contents(maximal));
+        let conflict = keys::path(keys::CONFLICTS, path);
+        match (was > 1, is > 1) {
+            (false, true) => rows.batch.insert(conflict, &[]),
+            (true, false) => rows.batch.remove(conflict),
+            _ => {}
+        }
+        for old in before {
             let dot = old.dot();
             if !maximal.iter().any(|entry| entry.dot() == dot) {
                 let number = rows.number(&dot.author)?;
@@ -115,7 +133,7 @@ impl FilesetIndex {
                 rows.batch.insert(key, value);
             }
         }
-        Ok(())
+        Ok(is - was)
     }
 
     fn old_entries(
@@ -184,6 +202,17 @@ impl FilesetIndex {
             what: what.to_owned(),
         }
     }
+}
+
+/// How many different things are at a path.
+fn live_contents(set: &[Entry]) -> i64 {
+    let mut kinds: Vec<_> = Vec::new();
+    for entry in set.iter().filter(|entry| entry.is_live()) {
+        if !kinds.contains(&&entry.kind) {
+            kinds.push(&entry.kind);
+        }
+    }
+    i64::try_from(kinds.len()).unwrap_or(i64::MAX)
 }
 
 /// Rows that will be written, and the authors with their new ones.

@@ -132,7 +132,7 @@ impl Index for FilesetIndex {
     }
 
     fn applied_count(&self) -> Read<u64> {
-        self.count()
+        self.count(keys::APPLIED_COUNT)
     }
 
     fn knowledge(&self) -> Read<Knowledge> {
@@ -155,8 +155,26 @@ impl Index for FilesetIndex {
 }
 
 impl FilesetIndex {
-    pub(super) fn count(&self) -> Read<u64> {
-        match self.row(keys::APPLIED_COUNT)? {
+    /// How many files, folders and links are known, those in conflict once for each content.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn live_count(&self) -> Read<u64> {
+        self.count(keys::LIVE_COUNT)
+    }
+
+    /// Paths that have more than one live content, in their order; at most `limit`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn conflicts(&self, limit: usize) -> Read<Vec<RelPath>> {
+        let rows = self.0.tree.scan_prefix([keys::CONFLICTS]).take(limit);
+        rows.map(|row| path_row(row).map(|(path, _)| path))
+            .collect()
+    }
+
+    pub(super) fn count(&self, key: &[u8]) -> Read<u64> {
+        match self.row(key)? {
             None => Ok(0),
             Some(value) => Ok(u64::from_be_bytes(
                 value.as_ref().try_into().map_err(|_| Broken)?,

@@ -6,6 +6,8 @@
 //! | `v` | format version, u32 |
 //! | `m` | the machine's own row |
 //! | `n` | how many paths are applied, u64 |
+//! | `l` | how many contents of all paths are live, u64 |
+//! | `x` path | nothing: the path has more than one live content |
 //! | `w` author number, u16 | the author: device and epoch |
 //! | `k` author number, u16 | what was seen of it |
 //! | `e` path | the maximal entries |
@@ -24,6 +26,8 @@ use shoal_protocol::sync::{self, Folded};
 pub(super) const VERSION: &[u8] = b"v";
 pub(super) const META: &[u8] = b"m";
 pub(super) const APPLIED_COUNT: &[u8] = b"n";
+pub(super) const LIVE_COUNT: &[u8] = b"l";
+pub(super) const CONFLICTS: u8 = b'x';
 pub(super) const AUTHORS: u8 = b'w';
 pub(super) const KNOWLEDGE: u8 = b'k';
 pub(super) const ENTRIES: u8 = b'e';

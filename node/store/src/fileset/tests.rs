@@ -481,3 +481,31 @@ fn fill(index: &FilesetIndex, part: u64) {
     };
     index.apply(&batch).unwrap();
 }
+
+#[test]
+fn what_is_live_is_counted_and_conflicts_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let index = store.fileset_index(&ID).unwrap();
+    let set = |path: &str, maximal: Vec<Entry>| EntrySet {
+        path: rel(path),
+        maximal,
+    };
+    let put = |sets| index.apply(&batch(sets, Vec::new())).unwrap();
+    let counts = || (index.live_count().unwrap(), index.conflicts(9).unwrap());
+    let twice = vec![entry("a", 1, 1, file(1)), entry("a", 2, 1, file(2))];
+    put(vec![
+        set("a", twice),
+        set("b", vec![entry("b", 1, 2, file(3))]),
+    ]);
+    assert_eq!(counts(), (3, vec![rel("a")]));
+    // The same content twice is one.
+    put(vec![set(
+        "a",
+        vec![entry("a", 1, 1, file(1)), entry("a", 2, 2, file(1))],
+    )]);
+    assert_eq!(counts(), (2, Vec::new()));
+    let gone = entry("b", 1, 3, Kind::Tombstone(Removal::Deleted));
+    put(vec![set("b", vec![gone]), set("a", Vec::new())]);
+    assert_eq!(counts(), (0, Vec::new()));
+}

@@ -26,12 +26,13 @@ mod twins;
 mod ways;
 mod work;
 
-use super::action::{Action, Halt, Report};
+use super::action::{Action, Halt, Problem, Report};
 use super::applied::Features;
 use super::conflict::Policy;
 use super::event::{Event, Now, Scope};
 use super::index::{Index, Read};
 use crate::id::{DeviceId, FilesetId};
+use crate::path::RelPath;
 use ledger::Ledger;
 use local::Scanning;
 use peers::Peers;
@@ -139,6 +140,11 @@ impl Machine {
     /// Whether all that is known is materialised, durable and told to those who are connected.
     pub fn is_up_to_date(&self) -> bool {
         self.is_idle() && self.work.nothing_left()
+    }
+
+    /// Paths that wait to be tried again, and why; at most `limit`.
+    pub fn problems(&self, limit: usize) -> Vec<(RelPath, Problem)> {
+        self.work.problems().take(limit).collect()
     }
 
     fn is_still(&self) -> bool {

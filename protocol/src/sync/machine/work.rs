@@ -351,6 +351,11 @@ impl Work {
         self.retry.values().any(failed)
     }
 
+    pub(super) fn problems(&self) -> impl Iterator<Item = (RelPath, Problem)> {
+        let told = |(path, retry): (&RelPath, &Retry)| Some((path.clone(), retry.problem?));
+        self.retry.iter().filter_map(told)
+    }
+
     /// Whether nothing waits to be tried again.
     pub(super) fn nothing_left(&self) -> bool {
         self.retry.is_empty() && self.twins.is_empty()

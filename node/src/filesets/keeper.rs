@@ -1,0 +1,312 @@
+//! Keeps one fileset going: opens its folder, starts its ring, and starts anew when a disk comes back.
+
+use super::fetch::Fetcher;
+use super::hands::{Hands, Workplace};
+use super::library::Shelf;
+use super::ring::{self, Ended, Input, Parts, Ring, RingError};
+use super::state::{Stage, State};
+use super::{Filesets, RingHandle, words};
+use crate::identity::fill_random;
+use crate::service::Records;
+use shoal_disk::replica::{Noticed, Replica, RootProblem, Watch};
+use shoal_protocol::fileset::Genesis;
+use shoal_protocol::id::{FilesetId, GroupId};
+use shoal_protocol::sync::{Config, Policy};
+use shoal_store::{FilesetIndex, FilesetRow, Running, StoreError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How often a folder that is not there is looked for.
+const REOPEN_EVERY: Duration = Duration::from_secs(5);
+/// How soon a ring that failed is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(30);
+/// Bytes that stay free on a disk: the system and other programs need some, too.
+const FLOOR_BYTES: u64 = 64 << 20;
+
+/// A fileset that is kept here.
+pub(super) struct Kept {
+    row: FilesetRow,
+    owner: Option<GroupId>,
+    state: Arc<State>,
+    ring: Mutex<Option<RingHandle>>,
+    orders: watch::Sender<Order>,
+    /// Set when nothing of it is in use any more.
+    gone: CancellationToken,
+}
+
+/// What is to be done with a fileset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Keep it the same; said again: open the folder anew.
+    Go,
+    /// Do nothing.
+    Pause,
+    /// Let go of everything.
+    Leave,
+}
+
+enum OpenError {
+    Root(RootProblem),
+    Store(StoreError),
+}
+
+impl Kept {
+    pub(super) fn new(row: FilesetRow, records: Records) -> Self {
+        let order = match row.running {
+            Running::Yes => Order::Go,
+            Running::Paused => Order::Pause,
+        };
+        let state = State::new(row.id, row.name.clone(), row.root.clone(), records);
+        Self {
+            owner: Genesis::verify(&row.genesis)
+                .ok()
+                .map(|genesis| genesis.owner),
+            row,
+            state: Arc::new(state),
+            ring: Mutex::default(),
+            orders: watch::Sender::new(order),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> FilesetId {
+        self.row.id
+    }
+
+    pub(super) fn row(&self) -> &FilesetRow {
+        &self.row
+    }
+
+    pub(super) fn genesis(&self) -> Vec<u8> {
+        self.row.genesis.clone()
+    }
+
+    pub(super) fn owner(&self) -> Option<GroupId> {
+        self.owner
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn ring(&self) -> Option<RingHandle> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.clone()
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.orders.send_replace(order);
+    }
+
+    /// Ends when nothing of it is in use, after [`Order::Leave`].
+    pub(super) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    fn set_ring(&self, ring: Option<RingHandle>) {
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+}
+
+/// Keeps a fileset until it is left or the node ends.
+pub(super) async fn keep(filesets: Arc<Filesets>, kept: Arc<Kept>) {
+    let _gone = kept.gone.clone().drop_guard();
+    let mut orders = kept.orders.subscribe();
+    loop {
+        let order = *orders.borrow_and_update();
+        let wait = match order {
+            Order::Leave => return,
+            Order::Pause => {
+                kept.state.stage(Stage::Paused);
+                None
+            }
+            Order::Go => match go(&filesets, &kept, &mut orders).await {
+                Ok(Ended::Stopped) => Some(Duration::ZERO),
+                Ok(Ended::Root) => Some(REOPEN_EVERY),
+                Err(wait) => Some(wait),
+            },
+        };
+        let waiting = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = filesets.stopping().cancelled() => return,
+            changed = orders.changed() => if changed.is_err() { return },
+            () = waiting => {}
+        }
+    }
+}
+
+/// Opens the folder and turns the ring; an error is told already, and says when to try again.
+async fn go(
+    filesets: &Arc<Filesets>,
+    kept: &Arc<Kept>,
+    orders: &mut watch::Receiver<Order>,
+) -> Result<Ended, Duration> {
+    if !kept.state.is_halted() {
+        kept.state.stage(Stage::Opening);
+    }
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(fileset = %kept.row.name, %error, "a fileset cannot go on");
+        let next = "free some space or check the disk; it is tried again every 30 s. `shoal logs` tells more";
+        kept.state
+            .stage(Stage::Failed(error.to_string(), next.to_owned()));
+        RESTART_AFTER
+    };
+    let (opening, context) = (kept.clone(), filesets.context.clone());
+    let opened =
+        tokio::task::spawn_blocking(move || open(&opening, &context.records, &context.home));
+    let opened = opened.await.map_err(|panic| failed(&panic))?;
+    let (replica, index) = opened.map_err(|error| match error {
+        OpenError::Root(problem) => {
+            let (what, next) = words::unopened(&problem, &kept.row.root);
+            kept.state.stage(Stage::Halted(what, next));
+            REOPEN_EVERY
+        }
+        OpenError::Store(error) => failed(&error),
+    })?;
+    let ended = turn(filesets, kept, replica, index, orders).await;
+    ended.map_err(|error| failed(&error))
+}
+
+fn open(
+    kept: &Kept,
+    records: &Records,
+    home: &std::path::Path,
+) -> Result<(Replica, FilesetIndex), OpenError> {
+    let replica =
+        Replica::open(&kept.row.root, &kept.row.id, Some(home)).map_err(OpenError::Root)?;
+    replica.sweep(&|_| false).map_err(OpenError::Root)?;
+    let index = records
+        .store
+        .fileset_index(&kept.row.id)
+        .map_err(OpenError::Store)?;
+    Ok((replica, index))
+}
+
+/// Turns the ring until it ends or another order comes.
+async fn turn(
+    filesets: &Arc<Filesets>,
+    kept: &Arc<Kept>,
+    replica: Replica,
+    index: FilesetIndex,
+    orders: &mut watch::Receiver<Order>,
+) -> Result<Ended, RingError> {
+    let broken = |error: &dyn std::fmt::Display| RingError::Broken(error.to_string());
+    let (inputs, receiver) = ring::channel();
+    let ended = CancellationToken::new();
+    let fetcher = Fetcher::new(
+        *kept.row.id.as_bytes(),
+        replica.clone(),
+        FLOOR_BYTES,
+        kept.state.clone(),
+        inputs.clone(),
+        ended.clone(),
+    );
+    let hands_ended = Arc::new(AtomicBool::new(false));
+    let (hands, thread) = Hands::start(Workplace {
+        replica: replica.clone(),
+        index: index.clone(),
+        state: kept.state.clone(),
+        floor_bytes: FLOOR_BYTES,
+        ended: hands_ended.clone(),
+        inputs: inputs.clone(),
+    })
+    .map_err(|error| broken(&error))?;
+    let mut nonce = [0; 8];
+    fill_random(&mut nonce).map_err(|error| broken(&error))?;
+    let parts = Parts {
+        config: Config {
+            fileset: kept.row.id,
+            device: filesets.members.own(),
+            features: replica.capabilities().features(),
+            policy: Policy::Newer,
+            nonce: u64::from_le_bytes(nonce),
+        },
+        index: index.clone(),
+        hands,
+        fetcher: fetcher.clone(),
+        state: kept.state.clone(),
+    };
+    let watching = replica.clone();
+    let watch_inputs = inputs.clone();
+    let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs))
+        .await
+        .map_err(|panic| broken(&panic))?;
+    let (stop, stopped) = oneshot::channel();
+    let removals = filesets.removals(&index);
+    let (ring_inputs, runtime) = (inputs.clone(), tokio::runtime::Handle::current());
+    let (done, mut turned) = oneshot::channel();
+    // Before the ring can say anything else.
+    kept.state.stage(Stage::Going);
+    let ring = std::thread::Builder::new()
+        .name("fileset-ring".into())
+        .spawn(move || {
+            let turned = Ring::new(parts, ring_inputs).and_then(|mut ring| {
+                for command in removals {
+                    ring.command(command)?;
+                }
+                runtime.block_on(ring.run(receiver, stopped))
+            });
+            let _ = done.send(turned);
+        })
+        .map_err(|error| broken(&error))?;
+    kept.set_ring(Some(RingHandle {
+        inputs,
+        fetcher,
+        index: index.clone(),
+        ended: ended.clone(),
+    }));
+    filesets.shelves.put(kept.row.id, Shelf { replica, index });
+    filesets.tell_catalogue();
+    let result = tokio::select! {
+        result = &mut turned => result,
+        _ = orders.changed() => {
+            let _ = stop.send(());
+            turned.await
+        }
+        () = filesets.stopping().cancelled() => {
+            let _ = stop.send(());
+            turned.await
+        }
+    };
+    kept.set_ring(None);
+    filesets.shelves.remove(&kept.row.id);
+    filesets.tell_catalogue();
+    ended.cancel();
+    hands_ended.store(true, Ordering::Relaxed);
+    drop(watch);
+    let joined = tokio::task::spawn_blocking(move || (thread.join(), ring.join()));
+    let _ = joined.await;
+    // The sender is dropped unused only by a panic of the ring.
+    result.unwrap_or_else(|_| Err(RingError::Broken("the sync machine broke down".into())))
+}
+
+/// Watches the tree; where that is not possible, the ring looks more often.
+fn watch_root(replica: &Replica, inputs: tokio::sync::mpsc::Sender<Input>) -> Option<Watch> {
+    let told = inputs.clone();
+    let watch = replica.watch(move |noticed| {
+        let input = match noticed {
+            Noticed::Folders(folders) => Input::Dirty(Some(folders)),
+            Noticed::Everything | Noticed::Root => Input::Dirty(None),
+            Noticed::Limited { unwatched } => Input::Unwatched(format!(
+                "{unwatched} folders are not watched, because the system allows too few: they are looked at every minute. To allow more: sysctl fs.inotify.max_user_watches=1048576"
+            )),
+        };
+        // A ring that ended needs no answer.
+        let _ = told.blocking_send(input);
+    });
+    match watch {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            let _ = inputs.try_send(Input::Unwatched(error.to_string()));
+            None
+        }
+    }
+}
