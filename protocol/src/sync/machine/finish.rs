@@ -3,7 +3,7 @@
 use super::ledger::Draft;
 use super::local::{Late, Scanning, kind_of};
 use super::turn::Turn;
-use super::{Consent, Halt, Machine};
+use super::{Consent, Growing, Halt, Machine};
 use crate::id::ContentHash;
 use crate::limits::SYNC_ROUND_MAX_PATHS;
 use crate::path::RelPath;
@@ -15,6 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// From how many paths on a deletion can be a mass deletion.
 pub(super) const MASS_MIN_PATHS: u64 = 50;
+
+/// From how many paths on a deletion may be the beginning of a greater one.
+const GROWING_MIN_PATHS: u64 = 20;
+/// How long so many paths must be gone, and no more of them go, before they are taken for deleted.
+const MASS_SETTLE_MS: u64 = 1_000;
 
 /// Where content that moved can have come from.
 type Sources = BTreeMap<ContentHash, Vec<RelPath>>;
@@ -39,6 +44,9 @@ impl Machine {
         let emptied = scope == Scope::Everything && !scan.inhabited && of > 1;
         let moved = self.write_late(turn, scan.late, sources)?;
         let gone = gone.saturating_sub(moved.len() as u64);
+        if consent == Consent::None && !self.is_settled(turn.now.monotonic_ms, scope, gone) {
+            return Ok(());
+        }
         let mass = gone >= MASS_MIN_PATHS && gone.saturating_mul(2) > of;
         if consent == Consent::None && gone > 0 && (emptied || mass) {
             let why = if emptied {
@@ -66,6 +74,46 @@ impl Machine {
         }
         self.work.looked();
         Ok(())
+    }
+
+    /// Whether a deletion is over. Many files do not go at once, and a brake that counted each part of them alone would never bite:
+    /// as long as more of them go, none is taken for deleted.
+    fn is_settled(&mut self, now_ms: u64, scope: Scope, gone: u64) -> bool {
+        let seen = self.brake.growing;
+        if scope == Scope::Folders && seen.is_some() {
+            return gone == 0;
+        }
+        if gone < GROWING_MIN_PATHS {
+            self.brake.growing = None;
+            return true;
+        }
+        let same = seen.filter(|seen| scope == Scope::Everything && seen.gone == gone);
+        let settles_at_ms = match same {
+            Some(seen) if seen.settles_at_ms <= now_ms => {
+                self.brake.growing = None;
+                return true;
+            }
+            Some(seen) => seen.settles_at_ms,
+            None => now_ms + MASS_SETTLE_MS,
+        };
+        self.brake.growing = Some(Growing {
+            gone,
+            look_at_ms: Some(settles_at_ms),
+            settles_at_ms,
+        });
+        false
+    }
+
+    /// Looks whether more of it is gone.
+    pub(super) fn look_at_growing<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
+        let due = |growing: &&mut Growing| {
+            let at_ms = growing.look_at_ms;
+            at_ms.is_some_and(|at_ms| at_ms <= turn.now.monotonic_ms)
+        };
+        if let Some(growing) = self.brake.growing.as_mut().filter(due) {
+            growing.look_at_ms = None;
+            Self::look_again(turn);
+        }
     }
 
     /// Counts what is gone, and finds where late content may have come from.

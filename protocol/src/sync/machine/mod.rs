@@ -71,6 +71,18 @@ struct Brake {
     halt: Option<Halt>,
     paused: bool,
     consent: Consent,
+    growing: Option<Growing>,
+}
+
+/// A deletion that may still go on: files vanish one after the other, and a look in between sees a part of them.
+#[derive(Debug, Clone, Copy)]
+struct Growing {
+    /// How many were gone at the last look.
+    gone: u64,
+    /// When it is to be looked at again, in milliseconds of [`Now::monotonic_ms`]; none when that was asked for.
+    look_at_ms: Option<u64>,
+    /// From when on the same number means that it is over.
+    settles_at_ms: u64,
 }
 
 /// What a person answered to a halt.
@@ -116,7 +128,7 @@ impl Machine {
             Event::FetchFailed { content, why } => self.on_fetch_failed(&mut turn, content, why),
             Event::Applied(outcomes) => self.on_applied(&mut turn, outcomes)?,
             Event::Persisted(id) => self.on_persisted(&mut turn, id),
-            Event::Tick => {}
+            Event::Tick => self.look_at_growing(&mut turn),
             Event::Command(command) => self.on_command(&mut turn, command)?,
         }
         self.close(turn)
@@ -129,7 +141,9 @@ impl Machine {
         }
         let stream_ms = self.peers.open_until_ms();
         let stream_ms = stream_ms.filter(|_| self.work.waits_for_stream());
-        self.work.next_ms().into_iter().chain(stream_ms).min()
+        let growing_ms = self.brake.growing.and_then(|growing| growing.look_at_ms);
+        let others = stream_ms.into_iter().chain(growing_ms);
+        self.work.next_ms().into_iter().chain(others).min()
     }
 
     /// Why the fileset stands still, if it does.
@@ -189,6 +203,7 @@ impl Machine {
             && self.scan.is_over()
             && self.ledger.is_durable()
             && self.work.is_idle()
+            && self.brake.growing.is_none()
             && !self.is_still()
     }
 

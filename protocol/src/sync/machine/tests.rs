@@ -206,6 +206,29 @@ fn a_mass_deletion_halts_and_the_confirmation_travels() {
 }
 
 #[test]
+fn files_that_go_one_after_the_other_are_one_deletion() {
+    let mut w = World::new(2);
+    for n in 0..100 {
+        w.write(0, &format!("f{n}"), &format!("{n}"));
+    }
+    w.write(0, "other", "o");
+    w.settle();
+    for part in 0..4 {
+        for n in 0..22 {
+            w.remove(0, &format!("f{}", part * 22 + n));
+        }
+        w.look(0);
+    }
+    w.settle();
+    let halted = Some(Halt::MassDeletion { gone: 88, of: 101 });
+    assert_eq!((w.halted(0), w.tree(1).len()), (halted, 101));
+    w.command(0, crate::sync::Command::RestoreDeleted);
+    w.settle();
+    assert_eq!(w.tree(0).len(), 101);
+    w.check();
+}
+
+#[test]
 fn what_a_mass_deletion_took_can_be_brought_back() {
     let mut w = World::new(2);
     for n in 0..60 {
