@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
+/// Zeros from which on a hole is left instead: less than a block of the file system is none.
+const HOLE_MIN_BYTES: usize = 4096;
+
 /// Writes what one request brings. Nobody else writes to these files meanwhile.
 pub(super) struct Staging {
     replica: Replica,
@@ -60,6 +63,9 @@ impl Staging {
             } else if file.metadata()?.len() < at {
                 self.have.store(0, Ordering::Relaxed);
                 return Err(io::Error::other("staging lost what was fetched before"));
+            } else {
+                // Behind it may be what nobody verified, where a hole belongs.
+                file.set_len(at)?;
             }
             self.open = Some((index, file));
         }
@@ -70,7 +76,13 @@ impl Staging {
 
 impl Sink for Staging {
     fn write(&mut self, index: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(index, at)?.write_all_at(bytes, at)?;
+        let file = self.file(index, at)?;
+        if bytes.len() >= HOLE_MIN_BYTES && bytes.iter().all(|byte| *byte == 0) {
+            // The file ends at `at`, because bytes come in order: growing leaves a hole.
+            file.set_len(at + bytes.len() as u64)?;
+        } else {
+            file.write_all_at(bytes, at)?;
+        }
         self.state.arrived(bytes.len() as u64);
         if self.wants.len() == 1 {
             self.have.store(at + bytes.len() as u64, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use crate::service::Records;
 use shoal_api::{Event, FilesetProblem, FilesetState, FilesetView};
 use shoal_disk::Counters;
 use shoal_disk::replica::Problem;
-use shoal_protocol::display::escape;
+use shoal_protocol::display::{escape, escape_os};
 use shoal_protocol::id::{DeviceId, FilesetId};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{self, Report};
@@ -141,9 +141,10 @@ impl State {
 
     /// A path that a look leaves out.
     pub(super) fn leaves_out(&self, problem: &Problem) {
-        let path = String::from_utf8_lossy(&problem.path).into_owned();
+        let path = escape_os(&problem.path).into_owned();
         let what = words::left_out(&problem.kind);
-        let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let inner = String::from_utf8_lossy(&problem.path);
+        let folder = inner.rsplit_once('/').map(|(folder, _)| folder.to_owned());
         let mut shown = self.shown();
         let known = shown.left_out.get(&path).is_some_and(|it| it.what == what);
         if !known && shown.left_out.len() < PROBLEMS_MAX {
