@@ -72,6 +72,28 @@ pub fn settle(all: &[&Kept], expected: &BTreeMap<String, Seen>) {
     }
 }
 
+/// Waits until all folders are the same as each other, and all nodes say that they are; gives what is in them.
+#[track_caller]
+pub fn alike(all: &[&Kept], entries: usize) -> BTreeMap<String, Seen> {
+    let waited = poll(Deadline::secs(PATIENCE_S), "equal folders", || {
+        let mut found = all.iter().map(|it| seen(&it.folder));
+        let Some(Ok(first)) = found.next() else {
+            return Ok(None);
+        };
+        let same = first.len() == entries
+            && found.all(|it| it.is_ok_and(|it| it == first))
+            && all.iter().all(|it| it.is_up_to_date());
+        Ok(same.then_some(first))
+    });
+    waited.unwrap_or_else(|error| {
+        for it in all {
+            eprintln!("--- {}: {}", it.device.name, it.view());
+            it.seen().iter().for_each(|it| eprintln!("{it:?}"));
+        }
+        panic!("{error}, with {entries} entries");
+    })
+}
+
 /// All that is in a folder, without what is Shoal's own and what does not travel.
 pub fn seen(folder: &Path) -> Result<BTreeMap<String, Seen>> {
     let mut found = BTreeMap::new();

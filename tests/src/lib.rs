@@ -26,7 +26,7 @@ pub use compare::{Attributes, assert_same_tree, differences};
 pub use deadline::{Deadline, poll};
 pub use device::Device;
 pub use home::{Home, Outcome, Share, in_namespace, needs, release_binary, scratch, shoal_binary};
-pub use kept::{Kept, Seen, seen, settle, two};
+pub use kept::{Kept, Seen, alike, seen, settle, two};
 pub use mitm::Liar;
 pub use process::Running;
 pub use random::Random;

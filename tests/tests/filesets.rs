@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 
 use serde_json::Value;
-use shoal_tests::{Deadline, Device, Kept, Random, Tree, poll, settle, two};
+use shoal_tests::{Deadline, Device, Kept, Random, Tree, alike, settle, two};
 
 /// Bytes of the sparse file; it has data at three places.
 const SPARSE_BYTES: u64 = 16 << 20;
@@ -115,6 +115,17 @@ fn changes_go_both_ways_as_they_happen() {
 }
 
 #[test]
+fn files_of_one_content_have_their_own_times() {
+    let (one, two) = two();
+    for round in 0..4 {
+        for number in 0..8 {
+            one.write(&format!("{round}/{number}"), format!("the same, {round}"));
+        }
+        settle(&[&one, &two], &one.seen());
+    }
+}
+
+#[test]
 fn joining_a_folder_with_files_unites_and_deletes_nothing() {
     let (one, two) = (Device::new(), Device::new());
     one.pair_with(&two);
@@ -134,11 +145,10 @@ fn joining_a_folder_with_files_unites_and_deletes_nothing() {
         .unwrap();
     two.join();
 
-    let found = poll(Deadline::secs(40), "the conflict", || {
-        let found = two.conflicts();
-        Ok((found.len() == 1 && one.conflicts().len() == 1).then_some(found))
-    });
-    let found = found.unwrap();
+    // The seventh file is the conflict copy.
+    let all = alike(&[&one, &two], 9);
+    let found = two.conflicts();
+    assert_eq!((found.len(), one.conflicts().len()), (1, 1));
     let mut contents: Vec<_> = sides(&found[0])
         .iter()
         .map(fs::read_to_string)
@@ -146,8 +156,6 @@ fn joining_a_folder_with_files_unites_and_deletes_nothing() {
         .collect();
     contents.sort();
     assert_eq!(contents, ["one side", "the other side"], "{found:?}");
-    settle(&[&one, &two], &two.seen());
-    let all = one.seen();
     for path in [
         "ours.txt",
         "theirs.txt",
@@ -157,7 +165,6 @@ fn joining_a_folder_with_files_unites_and_deletes_nothing() {
     ] {
         assert!(all.contains_key(path), "{path}");
     }
-    assert_eq!(all.len(), 9, "{all:?}");
 }
 
 #[test]
@@ -186,8 +193,7 @@ fn two_changes_at_one_time_are_both_kept_until_they_are_settled() {
         assert!(view["why"].is_null(), "{view}");
     }
     // An edit beats a deletion, and is no conflict.
-    settle(&[&one, &two], &two.seen());
-    assert_eq!(one.seen().len(), 9);
+    alike(&[&one, &two], 9);
     assert_eq!(fs::read_to_string(one.at("gone.txt")).unwrap(), "edited");
 
     let conflict = |kept: &Kept, name: &str| -> Value {
@@ -214,7 +220,10 @@ fn two_changes_at_one_time_are_both_kept_until_they_are_settled() {
 
     let kept = fs::read_to_string(&sides(&conflict(&one, names[0]))[1]).unwrap();
     keep(&one, names[0], "2").success().unwrap();
-    keep(&two, names[1], &two.device.name).success().unwrap();
+    // Pairing gave the second of two that are called the same another name.
+    let own = two.device.home.json(&["devices"]).unwrap();
+    let name = own["name"].as_str().unwrap();
+    keep(&two, names[1], name).success().unwrap();
     let copy = sides(&conflict(&two, names[2]))[1].clone();
     let loser = fs::read_to_string(&copy).unwrap();
     keep(&two, &copy, &copy).success().unwrap();
@@ -222,8 +231,7 @@ fn two_changes_at_one_time_are_both_kept_until_they_are_settled() {
     for kept in [&one, &two] {
         kept.until("no conflict", |it| it["conflicts"] == 0);
     }
-    settle(&[&one, &two], &one.seen());
-    assert_eq!(one.seen().len(), 5, "{:?}", one.seen());
+    alike(&[&one, &two], 5);
     for (name, content) in [
         (names[0], &*kept),
         (names[1], "by the other"),
