@@ -297,7 +297,8 @@ impl Ring {
 
     /// Begins the next look, if one is due and none runs.
     fn look(&mut self) -> Result<(), RingError> {
-        if self.looks.running || !(self.looks.everything || !self.looks.folders.is_empty()) {
+        let none = !self.looks.everything && self.looks.folders.is_empty();
+        if self.looks.running || none {
             return Ok(());
         }
         self.looks.running = true;
