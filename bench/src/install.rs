@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::options::Options;
 use crate::peers::{self, Peer};
+use crate::web;
 
 /// A program that is not here.
 pub(crate) struct Missing {
@@ -17,12 +18,14 @@ pub(crate) struct Missing {
 /// Those that are asked for.
 pub(crate) struct Asked {
     pub(crate) present: Vec<Box<dyn Peer>>,
+    /// Whether nginx is measured beside the node's pages.
+    pub(crate) web: bool,
     pub(crate) missing: Vec<Missing>,
 }
 
 /// Looks who is there.
 pub(crate) fn look(options: &Options) -> Result<Asked> {
-    let known = peers::names();
+    let known: Vec<&str> = peers::names().into_iter().chain([web::NAME]).collect();
     for name in &options.only {
         ensure!(
             known.contains(&name.as_str()),
@@ -32,8 +35,7 @@ pub(crate) fn look(options: &Options) -> Result<Asked> {
     }
     let (mut present, mut missing) = (Vec::new(), Vec::new());
     for peer in peers::all(options)? {
-        let asked = options.only.is_empty() || options.only.iter().any(|it| it == peer.name());
-        if !asked {
+        if !is_asked(options, peer.name()) {
             continue;
         }
         if peer.needs().iter().all(|program| peers::is_there(program)) {
@@ -45,7 +47,22 @@ pub(crate) fn look(options: &Options) -> Result<Asked> {
             });
         }
     }
-    Ok(Asked { present, missing })
+    let web = is_asked(options, web::NAME);
+    let lacks = web.then(web::missing).flatten();
+    let web = web && lacks.is_none();
+    missing.extend(lacks.map(|install| Missing {
+        name: web::NAME,
+        install,
+    }));
+    Ok(Asked {
+        present,
+        web,
+        missing,
+    })
+}
+
+fn is_asked(options: &Options, name: &str) -> bool {
+    options.only.is_empty() || options.only.iter().any(|it| it == name)
 }
 
 /// Runs the install commands of everybody who is missing.

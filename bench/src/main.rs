@@ -15,6 +15,7 @@ mod report;
 mod tracker;
 mod trial;
 mod watch;
+mod web;
 
 use std::process::ExitCode;
 
@@ -46,15 +47,23 @@ fn run() -> Result<ExitCode> {
     }
     let network = closed::enter(&options).context("closing the network")?;
     let bench = Bench::new(&options)?;
-    let Asked { present, missing } = install::look(&options)?;
+    let Asked {
+        present,
+        web,
+        missing,
+    } = install::look(&options)?;
     ensure!(
-        !present.is_empty(),
-        "nothing to measure; known names: {}",
-        peers::names().join(", ")
+        web || !present.is_empty(),
+        "nothing to measure; known names: {}, {}",
+        peers::names().join(", "),
+        web::NAME
     );
     let payloads = Payloads::generate(bench.dir(), &options)?;
     let mut report = Report::new(&options, &network, missing);
     measure(&bench, &payloads, &present, &mut report)?;
+    if web {
+        report.web = web::measure(&bench, &options.absolute()?, &payloads)?;
+    }
     if options.json {
         println!("{}", serde_json::to_string(&report.to_json())?);
     } else {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-/// Measures shoal beside sendme, rqbit, aria2, magic-wormhole and rsync: one big file, and many small ones.
+/// Measures shoal beside sendme, rqbit, aria2, magic-wormhole and rsync: one big file, and many small ones; and what a
+/// browser gets from it beside nginx.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "shoal-bench", after_help = PROFILE)]
 pub(crate) struct Options {

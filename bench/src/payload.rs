@@ -91,6 +91,12 @@ impl Payloads {
         wanted.then(|| self.dir.join(kind.file_name()))
     }
 
+    /// Every small file.
+    pub(crate) fn small_files(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = self.dir.join(Kind::Folder.file_name());
+        (0..self.files).map(move |number| folder.join(small_name(number)))
+    }
+
     /// Compares a result with what the seed gives: all of it, and nothing else.
     pub(crate) fn verify(&self, kind: Kind, result: &Path) -> Result<()> {
         match kind {

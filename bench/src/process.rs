@@ -152,20 +152,10 @@ impl Process {
         Ok(usage)
     }
 
-    /// CPU time of an ended process that nobody has waited for yet: the kernel keeps its line in /proc until then.
-    fn usage(&self) -> Result<Usage> {
-        let path = format!("/proc/{}/stat", self.pid);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        // The name in brackets may contain anything; utime, stime, cutime and cstime are fields 14 to 17 (proc(5)).
-        let (_, fields) = text.rsplit_once(") ").context("/proc/PID/stat")?;
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(4)
-            .map(|field| field.parse::<u64>().unwrap_or(0))
-            .sum();
+    /// What it has used until now.
+    pub(crate) fn usage(&self) -> Result<Usage> {
         Ok(Usage {
-            cpu_s: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+            cpu_s: cpu_s(self.pid)?,
             rss_bytes: self.rss_bytes,
         })
     }
@@ -205,6 +195,22 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// CPU time of a process, and of its children that it has waited for. One that has ended has its line in /proc until
+/// somebody waits for it.
+pub(crate) fn cpu_s(pid: Pid) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    // The name in brackets may contain anything; utime, stime, cutime and cstime are fields 14 to 17 (proc(5)).
+    let (_, fields) = text.rsplit_once(") ").context("/proc/PID/stat")?;
+    let ticks: u64 = fields
+        .split(' ')
+        .skip(11)
+        .take(4)
+        .map(|field| field.parse::<u64>().unwrap_or(0))
+        .sum();
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 fn read_lines(pipe: Option<impl Read + Send + 'static>, sender: Sender<String>) {

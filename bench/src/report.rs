@@ -11,8 +11,10 @@ use crate::options::Options;
 use crate::payload::Kind;
 use crate::process::Usage;
 use crate::trial::Sample;
+use crate::web::Answer;
 
 mod goals;
+mod web;
 
 use goals::Goal;
 
@@ -60,6 +62,8 @@ pub(crate) struct Report {
     jobs: [(Kind, String); 2],
     missing: Vec<Missing>,
     pub(crate) rows: Vec<Row>,
+    /// What was asked of node and nginx.
+    pub(crate) web: Vec<Answer>,
 }
 
 impl Report {
@@ -90,6 +94,7 @@ impl Report {
             jobs,
             missing,
             rows: Vec::new(),
+            web: Vec::new(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Report {
                 let _ = write!(text, "\n### {title}\n\n{}", self.table(&rows));
             }
         }
+        text.push_str(&web::table(&self.web));
         let goals = goals::all(self);
         text.push_str("\n### To reach\n\n| goal | measured | |\n|---|---|---|\n");
         for goal in goals {
@@ -153,7 +159,7 @@ impl Report {
             .map(|it| json!({"name": it.name, "install": it.install}))
             .collect();
         let goals: Vec<Value> = goals::all(self).iter().map(Goal::to_json).collect();
-        json!({"setting": self.header, "rows": rows, "goals": goals, "not_run": missing})
+        json!({"setting": self.header, "rows": rows, "web": self.web, "goals": goals, "not_run": missing})
     }
 
     fn table(&self, rows: &[&Row]) -> String {

@@ -17,6 +17,7 @@ use crate::payload::Kind;
 use crate::process::{Process, Usage};
 use crate::trial::Trial;
 use crate::watch::Mine;
+pub(crate) use shoal::program as shoal_program;
 
 /// A program, or one way to use it.
 pub(crate) trait Peer {

@@ -49,6 +49,16 @@ impl Way {
     }
 }
 
+/// The program that is measured.
+pub(crate) fn program(options: &Options) -> Result<PathBuf> {
+    Ok(match &options.shoal {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .context("finding this program")?
+            .with_file_name("shoal"),
+    })
+}
+
 /// shoal in one way.
 pub(crate) struct Shoal {
     program: PathBuf,
@@ -57,13 +67,10 @@ pub(crate) struct Shoal {
 
 impl Shoal {
     pub(crate) fn new(options: &Options, way: Way) -> Result<Self> {
-        let program = match &options.shoal {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()
-                .context("finding this program")?
-                .with_file_name("shoal"),
-        };
-        Ok(Self { program, way })
+        Ok(Self {
+            program: program(options)?,
+            way,
+        })
     }
 
     fn command(&self, trial: &Trial, end: &str) -> Command {

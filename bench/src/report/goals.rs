@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Report, Row};
+use super::{Report, Row, web};
 use crate::payload::Kind;
+use crate::web::Job;
 
 const RSS_MAX_BYTES: u64 = 100_000_000;
 
@@ -21,6 +22,16 @@ pub(crate) enum Verdict {
     NotMet,
     /// One side did not run, or did not complete.
     Unknown,
+}
+
+impl Verdict {
+    pub(crate) fn of(met: Option<bool>) -> Self {
+        match met {
+            None => Self::Unknown,
+            Some(true) => Self::Met,
+            Some(false) => Self::NotMet,
+        }
+    }
 }
 
 impl Goal {
@@ -61,6 +72,19 @@ pub(crate) fn all(report: &Report) -> Vec<Goal> {
             3.0,
         ),
         memory(report),
+        web::ratio(
+            report,
+            "one file over HTTP at least 0.8 times as fast as from nginx",
+            &[Job::File],
+            0.8,
+        ),
+        web::ratio(
+            report,
+            "an archive no slower than `zip -0` through nginx, of large and of small files",
+            &[Job::LargeZip, Job::SmallZip],
+            1.0,
+        ),
+        web::page(report),
     ]
 }
 
@@ -73,11 +97,7 @@ fn ratio(report: &Report, what: &str, of: (&str, &str, Kind), least: f64) -> Goa
     Goal {
         what: what.to_owned(),
         measured: ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2} x")),
-        verdict: match ratio {
-            None => Verdict::Unknown,
-            Some(ratio) if ratio >= least => Verdict::Met,
-            Some(_) => Verdict::NotMet,
-        },
+        verdict: Verdict::of(ratio.map(|ratio| ratio >= least)),
     }
 }
 
