@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use shoal_api::{Access, ApiError, Event, Reach, ReachScope, ShareView, TakerView};
 use shoal_protocol::display::{bytes_human, escape};
 
+use crate::command::events::guess;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
 use crate::{qr, units};
@@ -124,6 +125,9 @@ impl Screen {
                 escape(who),
                 units::way(*via)
             )),
+            Event::WrongPassword {
+                who, via, tries, ..
+            } => self.output.note(&guess(who, *via, *tries)),
             Event::Taking {
                 takers,
                 rate_bytes_per_s,

@@ -290,6 +290,45 @@ fn guessing_is_slowed_down_where_it_comes_from() {
     outcome.refused(5);
 }
 
+/// Who guesses is seen in the log, and how often, but not with a row for each try.
+#[test]
+fn the_log_shows_who_guesses() {
+    let mut locked = locked("the_log_shows_who_guesses", &[]);
+    let url = &locked.share.url;
+    let wrong = password_file(locked.home.beside(), "wrong", "Fische");
+    let into = locked.home.beside().join("never");
+    let options = ["--password-file", wrong.to_str().unwrap()];
+    locked.home.get(url, &into, &options).unwrap().refused(5);
+    let guesses = (0..40).take_while(|n| form(url, &format!("guess {n}")).status == 403);
+    assert!((5..10).contains(&guesses.count()));
+
+    let id = &locked.share.id;
+    let rows = locked.home.run(&["log", "--json", id]).unwrap();
+    let rows = rows.success().unwrap().lines().unwrap();
+    let is_guess = |row: &&Value| row["what"] == "wrong_password";
+    let guesses: Vec<&Value> = rows.iter().filter(is_guess).collect();
+    assert_eq!(guesses.len(), 4, "of tries 1, 2, 4 and 8: {rows:#?}");
+    let program = guesses[0]["detail"].as_str().unwrap();
+    assert!(program.starts_with("shoal get "), "{program}");
+    for row in guesses {
+        assert_eq!(row["via"], "http", "{row}");
+        assert_eq!(row["who"], "127.0.0.1", "{row}");
+        assert!(row["at_ms"].as_u64().unwrap() > 1_700_000_000_000, "{row}");
+        let text = row.to_string();
+        assert!(!text.contains("guess") && !text.contains("Fische"), "{row}");
+    }
+    let people = locked.home.run(&["log", id]).unwrap();
+    let people = people.success().unwrap();
+    let last = "wrong password 8 in a row";
+    assert!(people.stdout.contains(last), "{people:#?}");
+    let running = &mut locked.share.running;
+    let told = running.event("wrong_password", Deadline::secs(20)).unwrap();
+    assert_eq!(
+        (&told["who"], &told["tries"]),
+        (&"127.0.0.1".into(), &1.into())
+    );
+}
+
 #[test]
 fn a_taker_shows_that_it_knows_the_password() {
     let locked = locked("a_taker_shows_that_it_knows_the_password", &[]);

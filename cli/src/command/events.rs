@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use clap::Args;
 use futures::StreamExt;
 use jiff::Timestamp;
-use shoal_api::{Api, Client, Event, FilesetView};
+use shoal_api::{Api, Client, Event, FilesetView, Way};
 use shoal_protocol::display::{bytes_human, escape};
 
 use crate::context::Context;
@@ -117,6 +117,9 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Refused { who, via, .. } => {
             format!("{} was refused ({})", escape(who), units::way(*via))
         }
+        Event::WrongPassword {
+            who, via, tries, ..
+        } => guess(who, *via, *tries),
         Event::Ended { why, .. } => format!("the link has ended: {}", escape(why)),
         Event::PairWaiting { name, code, .. } => {
             format!("{} waits to be confirmed as a device: {code}", escape(name))
@@ -152,10 +155,22 @@ fn sentence(event: &Event) -> Option<String> {
     Some(sentence)
 }
 
+/// Somebody tried a wrong password.
+pub(crate) fn guess(who: &str, via: Way, tries: u64) -> String {
+    let times = match tries {
+        1 => String::new(),
+        tries => format!(", {tries} times by now"),
+    };
+    format!(
+        "{} tries a wrong password ({}{times})",
+        escape(who),
+        units::way(via)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shoal_api::Way;
 
     #[test]
     fn a_fileset_is_named_when_its_state_changes() {

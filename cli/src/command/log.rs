@@ -50,6 +50,7 @@ fn cells(row: &LogRow) -> Vec<String> {
         LogWhat::Started => "started",
         LogWhat::Finished => "has all",
         LogWhat::Refused => "refused",
+        LogWhat::WrongPassword => "wrong password",
     };
     vec![
         units::moment(row.at_ms / 1_000),

@@ -111,6 +111,17 @@ pub enum Event {
         /// Bytes sent before.
         bytes: u64,
     },
+    /// Somebody tried a wrong password; told for the first try of an address, the second, fourth, eighth and so on.
+    WrongPassword {
+        /// The share.
+        id: String,
+        /// Address.
+        who: String,
+        /// How.
+        via: Way,
+        /// Wrong passwords of this address in a row.
+        tries: u64,
+    },
     /// Who takes what now; about once a second while something moves, and once with no takers
     /// when it ends.
     Taking {
@@ -229,6 +240,7 @@ impl Event {
             | Event::Started { id, .. }
             | Event::Finished { id, .. }
             | Event::Refused { id, .. }
+            | Event::WrongPassword { id, .. }
             | Event::Taking { id, .. }
             | Event::Ended { id, .. } => Some(id),
             Event::PairWaiting { .. }

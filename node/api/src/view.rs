@@ -205,6 +205,8 @@ pub enum LogWhat {
     Finished,
     /// Got nothing.
     Refused,
+    /// Tried a wrong password.
+    WrongPassword,
 }
 
 /// How a node is.

@@ -69,7 +69,7 @@ impl Served for ServedShare {
         let shut = match visitor.way {
             port::Way::Iroh => {
                 self.context
-                    .shut(&self.share, visitor.address, visitor.proof.as_ref())
+                    .shut(&self.share, &guest(visitor), visitor.proof.as_ref())
             }
             // What came through the tracker came with a token that only a session gets.
             port::Way::Torrent => {

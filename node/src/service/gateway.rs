@@ -54,7 +54,7 @@ impl Links for Service {
         visitor: &Visitor,
         knows: Knows,
     ) -> Result<Unlocked, Refusal> {
-        self.let_in(id, visitor.addr.ip(), knows).await
+        self.let_in(id, &guest(visitor), knows).await
     }
 }
 

@@ -7,6 +7,8 @@ mod content;
 mod directory;
 pub(crate) mod errors;
 mod gateway;
+mod guesses;
+mod happened;
 mod hashing;
 mod listing;
 mod password;

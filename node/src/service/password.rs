@@ -4,6 +4,7 @@
 //! this device. Nothing is kept for it, so that strangers cannot fill a table, and it outlives a restart.
 
 use super::clock::{now_ms, now_s};
+use super::takers::Guest;
 use super::{Context, Service, share::LiveShare};
 use crate::identity::{Identity, fill_random};
 use shoal_gateway::port::{Knows, Unlocked};
@@ -191,7 +192,7 @@ impl Context {
     pub(crate) fn shut(
         &self,
         share: &LiveShare,
-        address: IpAddr,
+        guest: &Guest,
         proof: Option<&Proof>,
     ) -> Option<Refusal> {
         let verifier = Verifier(share.row().password?);
@@ -199,7 +200,11 @@ impl Context {
             return Some(Refusal::Password);
         };
         let is_right = || verifier.accepts(proof, &share.id, Challenge::IROH);
-        self.gate.check(&share.id, address, is_right).err()
+        let refusal = self.gate.check(&share.id, guest.address, is_right).err();
+        if refusal == Some(Refusal::WrongPassword) {
+            share.takers.guessed(guest);
+        }
+        refusal
     }
 }
 
@@ -208,12 +213,29 @@ impl Service {
     pub(crate) async fn let_in(
         &self,
         link: &LinkId,
-        address: IpAddr,
+        guest: &Guest,
         knows: Knows,
     ) -> Result<Unlocked, Refusal> {
         let share = self.find(link).ok_or(Refusal::Unknown)?;
         share.refusal().map_or(Ok(()), Err)?;
-        let gate = &self.context.gate;
+        let known = self.knows(&share, guest.address, knows).await;
+        if known == Err(Refusal::WrongPassword) {
+            share.takers.guessed(guest);
+        }
+        known?;
+        let session = self
+            .context
+            .gate
+            .stamped(Purpose::Session, link, now_s() + SESSION_S)
+            .ok_or(Refusal::Resting)?;
+        Ok(Unlocked {
+            session: to_hex(&session),
+            lasts_s: SESSION_S,
+        })
+    }
+
+    async fn knows(&self, share: &LiveShare, address: IpAddr, knows: Knows) -> Result<(), Refusal> {
+        let (gate, link) = (&self.context.gate, &share.id);
         let verifier = share.row().password.map(Verifier);
         match (verifier, knows) {
             (None, _) => {}
@@ -239,18 +261,12 @@ impl Service {
                 }
             }
         }
-        let session = gate
-            .stamped(Purpose::Session, link, now_s() + SESSION_S)
-            .ok_or(Refusal::Resting)?;
-        Ok(Unlocked {
-            session: to_hex(&session),
-            lasts_s: SESSION_S,
-        })
+        Ok(())
     }
 }
 
 /// Whoever has one address of IPv6 has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();

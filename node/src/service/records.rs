@@ -109,6 +109,7 @@ fn what(what: LogWhat) -> shoal_store::What {
         LogWhat::Started => shoal_store::What::Started,
         LogWhat::Finished => shoal_store::What::Finished,
         LogWhat::Refused => shoal_store::What::Refused,
+        LogWhat::WrongPassword => shoal_store::What::WrongPassword,
     }
 }
 
@@ -126,6 +127,7 @@ fn row_of(row: shoal_store::LogRow) -> LogRow {
             shoal_store::What::Started | shoal_store::What::File => LogWhat::Started,
             shoal_store::What::Finished => LogWhat::Finished,
             shoal_store::What::Refused => LogWhat::Refused,
+            shoal_store::What::WrongPassword => LogWhat::WrongPassword,
         },
         bytes: row.bytes,
         detail: row.detail,

@@ -3,8 +3,11 @@
 //! The counting itself is `protocol::slots`; here it meets the clock, the store, the log and the events.
 
 use super::clock::now_ms;
+use super::guesses::Guesses;
+use super::happened::Happened;
+use super::password::network;
 use super::records::{Records, off_the_runtime};
-use shoal_api::{Event, LogRow, LogWhat, TakerView, Way};
+use shoal_api::{TakerView, Way};
 use shoal_protocol::hello::Refusal;
 use shoal_protocol::id::{LinkId, TakerToken};
 use shoal_protocol::slots::{Admission, IDLE_MS, PeerId, Slots, Stage, Taker};
@@ -67,6 +70,7 @@ pub(crate) struct Takers {
     live: Mutex<HashMap<Taker, Live>>,
     refused: Mutex<HashMap<Taker, u64>>,
     looked: Mutex<HashMap<Taker, u64>>,
+    guesses: Mutex<Guesses>,
     /// When the row of each was written; no more than `slots` remembers.
     kept: Mutex<HashMap<Taker, u64>>,
     sent_bytes: AtomicU64,
@@ -97,6 +101,7 @@ impl Takers {
             live: Mutex::default(),
             refused: Mutex::default(),
             looked: Mutex::default(),
+            guesses: Mutex::default(),
             kept: Mutex::default(),
             sent_bytes: AtomicU64::new(0),
             records,
@@ -138,7 +143,7 @@ impl Takers {
             Admission::Fresh => {
                 self.keep(taker, Durability::Flushed);
                 self.drop_forgotten();
-                self.note(now, guest, LogWhat::Started, 0);
+                self.note(now, guest, Happened::Started);
             }
             Admission::Back => self.keep(taker, Durability::Flushed),
             Admission::Again => {}
@@ -165,8 +170,17 @@ impl Takers {
         let now = now_ms();
         let taker = taker_of(&mut lock(&self.slots), now, guest);
         if note_once(&self.looked, now, taker) {
-            self.note(now, guest, LogWhat::Opened, 0);
+            self.note(now, guest, Happened::Opened);
         }
+    }
+
+    /// Somebody tried a wrong password.
+    pub(crate) fn guessed(&self, guest: &Guest) {
+        let now = now_ms();
+        let Some(noted) = lock(&self.guesses).count(now, network(guest.address)) else {
+            return;
+        };
+        self.note(now, guest, Happened::Guess(noted));
     }
 
     /// Somebody says that it has everything. Only who was sent something is believed, or slots could be
@@ -269,7 +283,7 @@ impl Takers {
             slots.progress(&taker).map_or(0, |progress| progress.bytes)
         };
         self.keep(taker, Durability::Flushed);
-        self.note(now, guest, LogWhat::Finished, bytes);
+        self.note(now, guest, Happened::Finished { bytes });
     }
 
     fn show(&self, taker: Taker, guest: &Guest, now: u64) {
@@ -330,47 +344,16 @@ impl Takers {
     /// A refused client asks again and again: one line in ten minutes says it.
     fn note_refusal(&self, now: u64, taker: Taker, guest: &Guest) {
         if note_once(&self.refused, now, taker) {
-            self.note(now, guest, LogWhat::Refused, 0);
+            self.note(now, guest, Happened::Refused);
         }
     }
 
-    fn note(&self, at_ms: u64, guest: &Guest, what: LogWhat, bytes: u64) {
-        let row = LogRow {
-            at_ms,
-            who: who(guest),
-            via: guest.way,
-            what,
-            bytes,
-            detail: program(guest).unwrap_or_default(),
-        };
-        let (id, who, via) = (self.link.to_string(), row.who.clone(), row.via);
+    fn note(&self, at_ms: u64, guest: &Guest, happened: Happened) {
+        let (who, via) = (who(guest), guest.way);
+        let row = happened.row(at_ms, who.clone(), via, program(guest));
         self.records.log(&self.link, row);
-        self.records.tell(match what {
-            LogWhat::Opened => Event::Opened {
-                id,
-                who,
-                via,
-                bytes,
-            },
-            LogWhat::Started => Event::Started {
-                id,
-                who,
-                via,
-                bytes,
-            },
-            LogWhat::Finished => Event::Finished {
-                id,
-                who,
-                via,
-                bytes,
-            },
-            LogWhat::Refused => Event::Refused {
-                id,
-                who,
-                via,
-                bytes,
-            },
-        });
+        let event = happened.event(self.link.to_string(), who, via);
+        self.records.tell(event);
     }
 }
 

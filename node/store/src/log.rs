@@ -67,6 +67,8 @@ pub enum What {
     Refused,
     /// One file went out.
     File,
+    /// Somebody tried a wrong password.
+    WrongPassword,
 }
 
 /// Some rows of a link's log.
@@ -267,6 +269,12 @@ mod tests {
         };
         assert_eq!(encode(&token)[2], 1);
         assert_eq!(decode(&encode(&token)), Some(token));
+        let guess = LogRow {
+            what: What::WrongPassword,
+            ..row(5)
+        };
+        assert_eq!(encode(&guess)[9], 5);
+        assert_eq!(decode(&encode(&guess)), Some(guess));
     }
 
     #[test]
