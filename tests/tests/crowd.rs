@@ -10,7 +10,9 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::time::Duration;
 
-use shoal_tests::{Deadline, Home, Random, Share, Tree, http, needs, poll};
+use shoal_tests::{
+    Attributes, Deadline, Home, Random, Share, Tree, assert_same_tree, http, needs, poll,
+};
 
 fn shared(test: &str, file: &str, bytes: u64) -> (Home, Share, Tree) {
     let mut random = Random::from_env(test);
@@ -123,44 +125,78 @@ fn two_hundred_downloads_at_once() {
     let (_home, share, tree) = shared("two_hundred_downloads_at_once", "film.mp4", SIZE as u64);
     let url = format!("{}/f/film.mp4", share.url);
     let content = fs::read(tree.path().join("film.mp4")).unwrap();
-    let begin = Barrier::new(TAKERS);
-    let failed = std::thread::scope(|scope| {
-        let takers: Vec<_> = (0..TAKERS)
-            .map(|_| {
-                scope.spawn(|| {
-                    begin.wait();
-                    let mut answer = http::get(&url)?;
-                    let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
-                    loop {
-                        let read = answer.reader().read(&mut buffer)?;
-                        anyhow::ensure!(
-                            content.get(at..at + read) == Some(&buffer[..read]),
-                            "other bytes at {at}"
-                        );
-                        at += read;
-                        if read == 0 {
-                            anyhow::ensure!(at == SIZE, "{at} bytes");
-                            return Ok(());
-                        }
-                    }
-                })
-            })
-            .collect();
-        let ended = takers.into_iter().map(|taker| taker.join().unwrap());
-        ended
-            .filter_map(anyhow::Result::err)
-            .map(|error| format!("{error:#}"))
-            .collect::<Vec<_>>()
+    at_once(TAKERS, || {
+        let mut answer = http::get(&url)?;
+        let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
+        loop {
+            let read = answer.reader().read(&mut buffer)?;
+            anyhow::ensure!(
+                content.get(at..at + read) == Some(&buffer[..read]),
+                "other bytes at {at}"
+            );
+            at += read;
+            if read == 0 {
+                anyhow::ensure!(at == SIZE, "{at} bytes");
+                return Ok(());
+            }
+        }
     });
-    assert!(
-        failed.is_empty(),
-        "{} failed: {:?}",
-        failed.len(),
-        failed.first()
-    );
+    stays_small(&share, "200 downloads");
+}
+
+/// Nobody has asked for the archive before, so that all of them count its checksums at the same time.
+#[test]
+fn fifty_archives_at_once() {
+    const TAKERS: usize = 50;
+    let mut random = Random::from_env("fifty_archives_at_once");
+    let home = Home::new().unwrap();
+    let tree = Tree::many_files(home.beside(), "many", 250, 32 << 10, &mut random).unwrap();
+    tree.file("large.bin", 2_000_003, &mut random).unwrap();
+    tree.file("empty", 0, &mut random).unwrap();
+    let mut share = home.share(tree.path(), &[]).unwrap();
+    share.ready(Deadline::secs(30)).unwrap();
+    let url = format!("{}/many.zip", share.url);
+    let archives = at_once(TAKERS, || http::get(&url)?.bytes());
+    stays_small(&share, "50 archives");
+    // All are the same to the byte, so one that unpacks right stands for them.
+    let (first, rest) = archives.split_first().unwrap();
+    assert!(rest.iter().all(|archive| archive == first));
+    let into = home.beside().join("unpacked");
+    let file = home.beside().join("many.zip");
+    fs::write(&file, first).unwrap();
+    let unzip = Command::new(needs("unzip").unwrap())
+        .arg("-q")
+        .arg(&file)
+        .arg("-d")
+        .arg(&into)
+        .output()
+        .unwrap();
+    assert!(unzip.status.success(), "{unzip:?}");
+    assert_same_tree(tree.path(), &into.join("many"), Attributes::BytesOnly);
+}
+
+/// What each of many got who begin at the same moment; none fails.
+fn at_once<T: Send>(takers: usize, take: impl Fn() -> anyhow::Result<T> + Sync) -> Vec<T> {
+    let begin = Barrier::new(takers);
+    let ended: Vec<anyhow::Result<T>> = std::thread::scope(|scope| {
+        let taker = || {
+            begin.wait();
+            take()
+        };
+        let takers: Vec<_> = (0..takers).map(|_| scope.spawn(taker)).collect();
+        let ended = takers.into_iter().map(|taker| taker.join().unwrap());
+        ended.collect()
+    });
+    let (got, failed): (Vec<_>, Vec<_>) = ended.into_iter().partition(Result::is_ok);
+    let failed: Vec<_> = failed.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
+    got.into_iter().flatten().collect()
+}
+
+fn stays_small(share: &Share, what: &str) {
     let most = peak_rss_bytes(share.running.id());
-    eprintln!("{TAKERS} downloads at once: {} MiB at most", most >> 20);
-    assert!(most < 150_000_000, "the node took {most} bytes");
+    eprintln!("{what} at once: {} MiB at most", most >> 20);
+    assert!(most < 150_000_000, "{what}: the node took {most} bytes");
 }
 
 fn peak_rss_bytes(pid: u32) -> u64 {
