@@ -20,6 +20,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name that is no loopback address: pages under it are no secure context over plain HTTP.
+    "--host-resolver-rules=MAP page.test 127.0.0.1",
 ]
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1200, "height": 900}
@@ -95,7 +97,7 @@ def look(browser, options):
 
 
 def keys(browser, options):
-    """Where the Tab key leads, one label after the other, and what the copy button copies."""
+    """Where the Tab key leads, one label after the other, and what the copy button copies, also without a secure context."""
     context = browser.new_context(viewport=DESK)
     page = context.new_page()
     page.goto(options.url, wait_until="networkidle")
@@ -110,7 +112,36 @@ def keys(browser, options):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Copied").first.wait_for()
-    return {"labels": labels, "copied": page.evaluate("navigator.clipboard.readText()")}
+    told = {"labels": labels, "copied": page.evaluate("navigator.clipboard.readText()")}
+    plain = context.new_page()
+    plain.goto(options.url.replace("127.0.0.1", "page.test"), wait_until="networkidle")
+    told["secure"] = plain.evaluate("isSecureContext")
+    plain.get_by_role("button", name="Copy link").click()
+    plain.get_by_text("Copied").first.wait_for()
+    page.bring_to_front()
+    told["copied_plain"] = page.evaluate("navigator.clipboard.readText()")
+    return told
+
+
+def unlock(browser, options):
+    """A link with a password: what is seen before it, after a wrong one, and after the right one, without JavaScript."""
+    context = browser.new_context(java_script_enabled=False, viewport=PHONE)
+    page = context.new_page()
+    page.goto(options.url)
+    told = {"before": page.locator("body").inner_text()}
+    for password in ("wrong", options.password):
+        page.get_by_label("Password", exact=True).fill(password)
+        page.get_by_role("button", name="Open").click()
+        told[password] = page.locator("main").inner_text()
+    told["cookies"] = context.cookies()
+    page.get_by_role("link", name=options.name, exact=True).click()
+    told["preview"] = page.locator("main").inner_text()
+    told["elsewhere"] = browser.new_page().goto(options.url).status
+    page = browser.new_page()
+    page.goto(options.url)
+    found = Axe().run(page).response["violations"]
+    told["violations"] = [{"id": v["id"], "impact": v["impact"]} for v in found]
+    return told
 
 
 def plain(browser, options):
@@ -120,6 +151,7 @@ def plain(browser, options):
     page.goto(options.url)
     page.locator("summary", has_text="Pass it on").click()
     told = {"code_is_seen": page.locator(".qr svg").is_visible()}
+    told["idle_buttons"] = page.locator("button:visible").count()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download all").click()
     download.value.save_as(options.into)
@@ -258,11 +290,12 @@ def end(side):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["look", "keys", "plain", "wait", "play"])
+    parser.add_argument("what", choices=["look", "keys", "plain", "wait", "play", "unlock"])
     parser.add_argument("--url")
     parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--into")
     parser.add_argument("--name")
+    parser.add_argument("--password")
     parser.add_argument("--count", type=int, default=8)
     options = parser.parse_args()
     with sync_playwright() as playwright:

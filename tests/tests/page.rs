@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -82,6 +82,9 @@ fn a_page_is_readable_for_everybody_and_loads_nothing_from_elsewhere() {
     assert!(labels[1].as_str().unwrap().starts_with("Download all"));
     assert_eq!(labels[2], "Open in torrent client");
     assert_eq!(told["copied"], share.url);
+    assert_eq!(told["secure"], false);
+    let plain = share.url.replace("127.0.0.1", "page.test");
+    assert_eq!(told["copied_plain"], plain, "without a secure context");
 
     home.run(&["stop", &share.id]).unwrap().success().unwrap();
     let gone = http::with_headers(&share.url, &[("Accept", "text/html")]).unwrap();
@@ -131,6 +134,7 @@ fn ten_thousand_files_come_as_one_archive_without_a_script() {
     );
     assert_eq!(told["suggested"], "many.zip");
     assert_eq!(told["code_is_seen"], true);
+    assert_eq!(told["idle_buttons"], 0, "they do nothing without a script");
     let preview = told["preview"].as_str().unwrap();
     assert!(preview.contains("seen without a script"), "{preview}");
 
@@ -222,6 +226,52 @@ fn films_and_sounds_are_played_from_any_moment() {
     assert!(far, "the sound was not asked for from its middle: {told}");
     assert_eq!(told["picture"], 1);
     assert_eq!(told["errors"], Value::Array(vec![]));
+}
+
+#[test]
+fn a_password_opens_the_page_without_a_script() {
+    let mut random = Random::from_env("a_password_opens_the_page");
+    let home = Home::new().unwrap();
+    let tree = Tree::folder(home.beside(), "behind a door").unwrap();
+    fs::write(tree.path().join("note.txt"), "seen by who knows").unwrap();
+    tree.file("photo.bin", 70_000, &mut random).unwrap();
+    let file = home.beside().join("password");
+    fs::write(&file, "open & \u{fc}ber\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let options = ["--password-file", file.to_str().unwrap()];
+    let mut share = home.share(tree.path(), &options).unwrap();
+    share.ready(Deadline::secs(20)).unwrap();
+    let password = "open & \u{fc}ber";
+    let told = browse(
+        "unlock",
+        &share.url,
+        &["--password", password, "--name", "note.txt"],
+    );
+    let text = |moment: &str| told[moment].as_str().unwrap().to_owned();
+    for moment in ["before", "wrong"] {
+        let shown = text(moment);
+        assert!(shown.contains("This link has a password"), "{shown}");
+        assert!(
+            !shown.contains("door") && !shown.contains("note"),
+            "{shown}"
+        );
+    }
+    assert!(text("wrong").contains("not the password"), "{told}");
+    let opened = text(password);
+    assert!(
+        opened.contains("behind a door") && opened.contains("photo.bin"),
+        "{opened}"
+    );
+    assert!(text("preview").contains("seen by who knows"), "{told}");
+    let cookie = &told["cookies"][0];
+    assert_eq!(
+        (&cookie["httpOnly"], &cookie["sameSite"]),
+        (&true.into(), &"Lax".into()),
+        "{cookie}"
+    );
+    assert_eq!(told["elsewhere"], 403, "another browser is not let in");
+    let mut found = told["violations"].as_array().unwrap().iter();
+    assert!(!found.any(is_serious), "{told}");
 }
 
 fn is_serious(violation: &Value) -> bool {

@@ -1,4 +1,5 @@
-// What a page of a link does beyond showing itself: copying, local times, and looking whether the files are counted.
+// What a page of a link does beyond showing itself: copying, local times, saying what cannot be shown, and looking whether the files are
+// counted.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -10,6 +11,19 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(time.dateTime);
   if (!Number.isNaN(moment.getTime())) {
     time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+}
+
+// By its name it can be shown, but this browser cannot: it is said instead of an empty frame.
+for (const shown of document.querySelectorAll("img.show, video.show, audio.show")) {
+  const failed = () => shown.replaceWith(Object.assign(document.createElement("p"), {
+    className: "soft",
+    textContent: "Your browser cannot show this file. Download it instead.",
+  }));
+  if (shown.error || (shown.complete && shown.naturalWidth === 0)) {
+    failed();
+  } else {
+    shown.addEventListener("error", failed, { once: true });
   }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Problem {
     pub(crate) refusal: Option<Refusal>,
     /// Whom to ask.
     pub(crate) contact: Option<String>,
+    /// The link in which something was not found.
+    pub(crate) back: Option<String>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
@@ -67,6 +69,7 @@ impl Problem {
             sentence: sentence.into(),
             refusal: None,
             contact: None,
+            back: None,
             header: None,
         }
     }
@@ -107,6 +110,14 @@ impl Problem {
             .is_some_and(|refusal| refusal != Refusal::Unknown)
         {
             self.contact = links.contact();
+        }
+        self
+    }
+
+    /// With the way back to a link that gives something else.
+    pub(crate) fn back(mut self, path: String) -> Self {
+        if self.refusal.is_none() {
+            self.back = Some(path);
         }
         self
     }

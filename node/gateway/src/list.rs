@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use shoal_protocol::manifest::Shape;
 use shoal_protocol::path::RelPath;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Rows of one page of the JSON form.
@@ -122,6 +123,23 @@ pub(crate) fn origin(headers: &HeaderMap) -> String {
         _ => "http",
     };
     format!("{scheme}://{host}")
+}
+
+/// Whether what is sent goes through a network as it is.
+pub(crate) fn is_readable_by_others(headers: &HeaderMap) -> bool {
+    let origin = origin(headers);
+    let Some(host) = origin.strip_prefix("http://") else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_own = match name.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
+    };
+    !is_own
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! The door of a link with a password: a form that works without a script, and for programs a challenge and a proof.
 
 use crate::answer::{Form, Problem, page_response, refusal_header};
+use crate::list::is_readable_by_others;
 use crate::page;
 use crate::port::{Knows, Links, Unlocked};
 use axum::response::Response;
@@ -87,15 +88,20 @@ pub(crate) fn said(headers: &HeaderMap, body: &Bytes) -> Result<(Said, Knows), P
 }
 
 /// The page that asks, with what went wrong before.
-pub(crate) fn form(refusal: Refusal, links: &dyn Links, path: &str, asked: Form) -> Response {
+pub(crate) fn form(refusal: Refusal, links: &dyn Links, path: &str, asked: &HeaderMap) -> Response {
     let problem = Problem::from(refusal).of(links);
-    if asked != Form::Html {
-        return problem.answer(asked);
+    let form = Form::of(asked);
+    if form != Form::Html {
+        return problem.answer(form);
     }
     let mut response = page_response(
         problem.status,
         "text/html; charset=utf-8",
-        page::password(&problem, &format!("{path}/unlock")),
+        page::password(
+            &problem,
+            &format!("{path}/unlock"),
+            is_readable_by_others(asked),
+        ),
     );
     let headers = response.headers_mut();
     headers.insert(

@@ -131,11 +131,13 @@ impl Public {
         }
         let share = match self.links.open(&target.id, &visitor) {
             Err(Refusal::Password) => {
-                let form = Form::of(&head.headers);
-                return Ok(password::form(Refusal::Password, &*self.links, &path, form));
+                let links = &*self.links;
+                let form = password::form(Refusal::Password, links, &path, &head.headers);
+                return Ok(form);
             }
             opened => opened?,
         };
+        let back = path.clone();
         let visit = Visit {
             share,
             visitor,
@@ -145,7 +147,8 @@ impl Public {
             id: target.id,
             path,
         };
-        visit.answer(target.what, head, body).await
+        let answer = visit.answer(target.what, head, body).await;
+        answer.map_err(|problem| problem.back(back))
     }
 
     /// A form or a proof: a session, or the form again.
@@ -162,12 +165,7 @@ impl Public {
         match self.links.unlock(id, visitor, knows).await {
             Ok(unlocked) => Ok(password::open(&unlocked, said, path, is_secure(head))),
             Err(refusal @ (Refusal::Password | Refusal::WrongPassword | Refusal::TooManyTries)) => {
-                Ok(password::form(
-                    refusal,
-                    &*self.links,
-                    path,
-                    Form::of(&head.headers),
-                ))
+                Ok(password::form(refusal, &*self.links, path, &head.headers))
             }
             Err(refusal) => Err(refusal.into()),
         }

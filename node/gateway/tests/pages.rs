@@ -207,6 +207,49 @@ async fn refusals_say_why() {
 }
 
 #[tokio::test]
+async fn pages_of_trouble_lead_on() {
+    let gateway = Gateway::start(two()).await;
+    let html = async |rest: &str, host: &str| {
+        let mut stream = gateway.connect().await;
+        let head = format!(
+            "GET /s/{LINK}{rest} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer)
+            .await
+            .unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let back = format!("href=\"/s/{LINK}\"");
+    for rest in ["/d/nothing", "/f/nothing", "/v/nothing", "?page=9"] {
+        let lost = html(rest, "127.0.0.1").await;
+        assert!(lost.contains("There is nothing here"), "{lost}");
+        assert!(lost.contains(&back), "{rest}: {lost}");
+    }
+    *gateway.memory.refusal.lock().unwrap() = Some(Refusal::Resting);
+    let resting = html("", "127.0.0.1").await;
+    // With a script and without: it says that it asks again.
+    assert!(resting.contains("<meta http-equiv=\"refresh\"") && !resting.contains("<noscript"));
+    *gateway.memory.refusal.lock().unwrap() = Some(Refusal::Password);
+    for (host, readable) in [
+        ("127.0.0.1:7462", false),
+        ("[::1]:7462", false),
+        ("localhost", false),
+        ("192.0.2.7:7462", true),
+        ("[2001:db8::1]:7462", true),
+        ("ada.example", true),
+    ] {
+        let form = html("", host).await;
+        assert!(form.contains("for=\"password\">Password<"), "{form}");
+        assert_eq!(form.contains("not encrypted"), readable, "{host}: {form}");
+        assert!(!form.contains(&back), "{form}");
+    }
+}
+
+#[tokio::test]
 async fn unknown_links_and_addresses_are_told_apart_by_nothing() {
     let gateway = Gateway::start(two()).await;
     let unknown = gateway
@@ -378,6 +421,7 @@ async fn texts_are_shown_and_nothing_in_them_runs() {
         ("data.txt", File::of(b"a\0b")),
         ("thing.bin", File::of(b"x")),
         ("paper.pdf", File::of(b"%PDF")),
+        ("nothing.txt", File::of(b"")),
     ]);
     let gateway = Gateway::start(memory).await;
     for (path, shows) in [
@@ -387,6 +431,7 @@ async fn texts_are_shown_and_nothing_in_them_runs() {
         ("data.txt", "no text that could be shown"),
         ("thing.bin", "no way to show"),
         ("paper.pdf", "<iframe class=\"show\""),
+        ("nothing.txt", "There is nothing in this file"),
     ] {
         let page = gateway.get(&format!("/v/{path}")).await;
         assert_eq!(page.status, 200, "{path}");
@@ -396,10 +441,10 @@ async fn texts_are_shown_and_nothing_in_them_runs() {
     }
     assert_eq!(
         gateway.memory.admitted.load(Ordering::SeqCst),
-        3,
+        4,
         "texts alone are content"
     );
-    assert_eq!(gateway.get("/v/nothing").await.status, 404);
+    assert_eq!(gateway.get("/v/nowhere").await.status, 404);
     let page = gateway.get("/v/film.webm").await;
     assert!(
         page.text()

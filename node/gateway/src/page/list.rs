@@ -6,7 +6,7 @@ use crate::list::Listing;
 use crate::port::{About, Stage};
 use crate::target::encode_name;
 use askama::Template;
-use shoal_protocol::display::{bytes_human, duration_human};
+use shoal_protocol::display::bytes_human;
 use shoal_protocol::manifest::Shape;
 use shoal_protocol::path::RelPath;
 use std::time::{Duration, UNIX_EPOCH};
@@ -124,10 +124,20 @@ impl End {
         let moment = UNIX_EPOCH + Duration::from_secs(at_s.min(253_402_300_799));
         let text = httpdate::fmt_http_date(moment);
         Self {
-            left: duration_human(at_s.saturating_sub(now_s)),
+            left: left(at_s.saturating_sub(now_s)),
             iso: iso(&text),
             text,
         }
+    }
+}
+
+/// In one unit, the next smaller one where there are fewer than two of it.
+fn left(seconds: u64) -> String {
+    match seconds {
+        172_800.. => format!("{} days", grouped(seconds / 86_400)),
+        7_200.. => format!("{} hours", seconds / 3_600),
+        120.. => format!("{} minutes", seconds / 60),
+        _ => "less than two minutes".to_owned(),
     }
 }
 
@@ -150,7 +160,10 @@ mod tests {
     fn ends_are_told_to_people_and_programs() {
         let end = End::of(784_111_777, 784_111_777 - 86_400);
         assert_eq!(end.iso, "1994-11-06T08:49:37Z");
-        assert_eq!(end.left, "1d 0h");
+        assert_eq!(end.left, "24 hours");
+        assert_eq!(left(7 * 86_400 - 1), "6 days");
+        assert_eq!(left(7_199), "119 minutes");
+        assert_eq!(left(0), "less than two minutes");
         assert_eq!(End::of(u64::MAX, 0).iso, "9999-12-31T23:59:59Z");
     }
 }

@@ -13,10 +13,12 @@ struct PasswordPage<'a> {
     asked: String,
     /// Where the form goes.
     action: &'a str,
+    /// Whether others can read what is sent.
+    readable: bool,
 }
 
 /// The form, with what went wrong before.
-pub(crate) fn password(problem: &Problem, action: &str) -> String {
+pub(crate) fn password(problem: &Problem, action: &str, readable: bool) -> String {
     let wrong = match problem.refusal {
         None | Some(Refusal::Password) => None,
         Some(_) => Some(sentence(&problem.sentence)),
@@ -25,5 +27,6 @@ pub(crate) fn password(problem: &Problem, action: &str) -> String {
         wrong,
         asked: asked(problem.contact.as_deref()),
         action,
+        readable,
     })
 }

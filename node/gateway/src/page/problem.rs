@@ -3,17 +3,20 @@
 use super::{asked, icons, rendered, sentence};
 use crate::answer::Problem;
 use askama::Template;
+use http::StatusCode;
 use shoal_protocol::hello::Refusal;
 
 #[derive(Template)]
 #[template(path = "problem.html")]
-struct ProblemPage {
+struct ProblemPage<'a> {
     heading: &'static str,
     icon: &'static str,
     what: String,
     next: Option<String>,
     /// Whether it may pass by itself.
     again: bool,
+    /// The link in which it happened, if that gives something else.
+    back: Option<&'a str>,
 }
 
 /// The page of something that is not given.
@@ -25,6 +28,7 @@ pub(crate) fn problem(problem: &Problem) -> String {
         what: what.to_owned(),
         next: Some(next),
         again: false,
+        back: None,
     };
     rendered(&match problem.refusal {
         Some(Refusal::Expired) => page(
@@ -35,13 +39,13 @@ pub(crate) fn problem(problem: &Problem) -> String {
         ),
         Some(Refusal::Stopped) => page(
             "This link was stopped",
-            icons::CLOCK,
+            icons::STOP,
             "Whoever shared these files has ended the link.",
             format!("{asked} whether there is a new one."),
         ),
         Some(Refusal::UsedUp) => page(
             "This link is used up",
-            icons::CLOCK,
+            icons::DONE,
             "It was given out for a number of downloads, and all of them were made.",
             format!(
                 "{asked} for a new one. If you were in the middle of it, go on from the same device and address."
@@ -71,14 +75,22 @@ pub(crate) fn problem(problem: &Problem) -> String {
             format!("{asked} for it."),
         ),
         None => ProblemPage {
-            heading: problem
-                .status
-                .canonical_reason()
-                .unwrap_or("This did not work"),
+            heading: heading(problem.status),
             icon: icons::LOST,
             what: sentence(&problem.sentence),
             next: None,
             again: false,
+            back: problem.back.as_deref(),
         },
     })
+}
+
+fn heading(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "There is nothing here",
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => "This file has changed",
+        StatusCode::SERVICE_UNAVAILABLE => "Not at the moment",
+        StatusCode::REQUEST_TIMEOUT => "That took too long",
+        _ => "This did not work",
+    }
 }

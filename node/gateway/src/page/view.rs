@@ -87,6 +87,7 @@ fn shown(kind: Option<Preview>, beginning: Option<&[u8]>) -> Shown {
         Some(Preview::Audio) => Shown::Audio,
         Some(Preview::Pdf) => Shown::Pdf,
         Some(Preview::Markdown | Preview::Text) => match beginning.and_then(text_of) {
+            Some(text) if text.is_empty() => Shown::Nothing("There is nothing in this file."),
             Some(text) if kind == Some(Preview::Markdown) => Shown::Markdown(markdown(&text)),
             Some(text) => Shown::Text(escaped_text(&text)),
             None => Shown::Nothing("This is no text that could be shown. Download it instead."),
