@@ -2,10 +2,12 @@
 
 use super::Options;
 use super::pipe::BATCH_BYTES;
-use super::quic;
+use super::quic::{self, Distance};
 use super::source::SourceError;
 use bytes::Bytes;
-use iroh::endpoint::{Connection, PortmapperConfig, ReadError, RecvStream, presets};
+use iroh::endpoint::{
+    ConnectOptions, Connection, PortmapperConfig, ReadError, RecvStream, presets,
+};
 use iroh::{Endpoint, EndpointAddr, PublicKey, RelayMode};
 use shoal_protocol::hello::{ALPN, GREETING_MAX_BYTES, Hello, Welcome};
 use shoal_protocol::id::{DeviceId, LinkId, TakerToken};
@@ -105,10 +107,13 @@ impl Dialer {
             .addresses
             .iter()
             .fold(EndpointAddr::new(id), |to, at| to.with_ip_addr(*at));
-        let connection = endpoint
-            .connect(target, ALPN)
+        let options =
+            ConnectOptions::new().with_transport_config(quic::transport(address.distance()));
+        let connecting = endpoint
+            .connect_with_opts(target, ALPN, options)
             .await
             .map_err(SourceError::broken)?;
+        let connection = connecting.await.map_err(SourceError::broken)?;
         let (mut send, mut recv) = connection.open_bi().await.map_err(SourceError::broken)?;
         let bytes = hello.encode();
         send.write_all(&(bytes.len() as u32).to_le_bytes())
@@ -137,7 +142,7 @@ impl Dialer {
             .relay_mode(RelayMode::Disabled)
             .clear_address_lookup()
             .portmapper_config(PortmapperConfig::Disabled)
-            .transport_config(quic::transport(quic::Distance::Far));
+            .transport_config(quic::transport(Distance::Far));
         if !self.bind.is_empty() {
             builder = builder.clear_ip_transports();
             for address in &self.bind {
@@ -145,6 +150,17 @@ impl Dialer {
             }
         }
         builder.bind().await.map_err(SourceError::broken)
+    }
+}
+
+impl IrohAddress {
+    /// Near, if it has an address there: that path is taken then.
+    fn distance(&self) -> Distance {
+        let near = |at: &SocketAddr| Distance::of(at.ip()) == Distance::Near;
+        match self.addresses.iter().any(near) {
+            true => Distance::Near,
+            false => Distance::Far,
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! QUIC settings of links over iroh, for both ends.
 
+mod ack_clock;
+
+use ack_clock::AckClockedConfig;
 use iroh::endpoint::{IdleTimeout, QuicTransportConfig, VarInt};
 use noq_proto::congestion::Bbr3Config;
 use std::net::IpAddr;
@@ -42,11 +45,14 @@ impl Distance {
 /// minute.
 ///
 /// BBR where it is far, because CUBIC takes every lost datagram for congestion (64 MiB over 50 ms and
-/// 0.1 % loss: 45 s); CUBIC where it is near, where BBR's pacing needs twice the time.
+/// 0.1 % loss: 45 s); CUBIC where it is near, where any pacing waits longer than the network needs. That goes for the
+/// taker too: BBR paces the little that it sends so slowly that its sharer waits for windows, 1 to 30 ms each time.
 pub fn transport(distance: Distance) -> QuicTransportConfig {
     let builder = QuicTransportConfig::builder();
     let builder = match distance {
-        Distance::Near => builder,
+        Distance::Near => {
+            builder.congestion_controller_factory(Arc::new(AckClockedConfig::default()))
+        }
         Distance::Far => builder.congestion_controller_factory(Arc::new(Bbr3Config::default())),
     };
     builder

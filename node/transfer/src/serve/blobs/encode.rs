@@ -4,11 +4,11 @@
 //! where a taker asks for less than a chunk group of 16 KiB.
 
 use super::Asked;
+use super::buffer::Buffer;
 use crate::serve::port::{Blob, Blobs};
 use bao_tree::io::sync::truncate_ranges;
 use bao_tree::{ChunkNum, ChunkRanges, ChunkRangesRef};
 use blake3::hazmat::HasherExt;
-use bytes::BytesMut;
 use std::io;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const CHUNKS_OF_GROUP: u64 = GROUP_BYTES / CHUNK_BYTES as u64;
 /// Two hashes.
 const PAIR_BYTES: usize = 64;
 /// By what a part may be larger than asked for: a group, and the pairs above it.
-const SURPLUS_BYTES: usize = 32 * 1024;
+pub(super) const SURPLUS_BYTES: usize = 32 * 1024;
 
 /// Writes the answer to one request.
 pub(super) struct Encoder {
@@ -32,7 +32,7 @@ pub(super) struct Encoder {
 
 /// Some bytes of an answer.
 pub(super) struct Part {
-    pub(super) bytes: BytesMut,
+    pub(super) bytes: Buffer,
     /// Bytes of files among them.
     pub(super) payload_bytes: u64,
     pub(super) more: More,
@@ -69,7 +69,7 @@ impl Encoder {
     /// takers expect it, with a blob that is not there.
     pub(super) fn part(&mut self, limit_bytes: usize) -> io::Result<Part> {
         let mut part = Part {
-            bytes: BytesMut::with_capacity(limit_bytes + SURPLUS_BYTES),
+            bytes: Buffer::new(limit_bytes),
             payload_bytes: 0,
             more: More::Yes,
         };
@@ -124,10 +124,7 @@ impl Encoder {
         let mid_chunk = start_chunk + left * CHUNKS_OF_GROUP;
         let (l_wanted, r_wanted) = split(&node.wanted, start_chunk, mid_chunk);
         let own_pair = node.first_pair + node.groups - 2;
-        let start = part.bytes.len();
-        part.bytes.resize(start + PAIR_BYTES, 0);
-        let (_, pair) = part.bytes.split_at_mut(start);
-        blob.read_outboard_at(own_pair * PAIR_BYTES as u64, pair)?;
+        blob.read_outboard_at(own_pair * PAIR_BYTES as u64, part.bytes.grow(PAIR_BYTES))?;
         self.stack.push(Node {
             first_group: node.first_group + left,
             groups: node.groups - left,
@@ -149,11 +146,8 @@ fn leaf(blob: &dyn Blob, group: u64, wanted: &ChunkRangesRef, part: &mut Part) -
     let offset = group * GROUP_BYTES;
     let len = blob.size().saturating_sub(offset).min(GROUP_BYTES) as usize;
     if wanted.is_all() {
-        let start = part.bytes.len();
-        part.bytes.resize(start + len, 0);
-        let (_, target) = part.bytes.split_at_mut(start);
         part.payload_bytes += len as u64;
-        return blob.read_exact_at(offset, target);
+        return blob.read_exact_at(offset, part.bytes.grow(len));
     }
     let mut data = vec![0; len];
     blob.read_exact_at(offset, &mut data)?;

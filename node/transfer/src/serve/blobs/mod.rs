@@ -4,10 +4,12 @@
 //! bao encoding of the ranges asked for. The taker verifies every byte; we only check that the
 //! file is still the one that was hashed, so no hash is computed here.
 
+mod buffer;
 mod encode;
 
 use super::port::{Blobs, Seat};
 use bao_tree::ChunkRanges;
+use buffer::Buffer;
 use bytes::Bytes;
 use encode::{Encoder, More};
 use iroh_blobs::protocol::{GetManyRequest, GetRequest, Request};
@@ -180,7 +182,7 @@ impl Producer {
                 Ok(part) => {
                     if !part.bytes.is_empty() {
                         room.send(Ok(Bytes::from_owner(Waiting {
-                            bytes: part.bytes.freeze(),
+                            bytes: part.bytes,
                             _large: large,
                         })));
                         self.seat.sent(part.payload_bytes);
@@ -203,13 +205,13 @@ impl Producer {
 
 /// A part, until it has left.
 struct Waiting {
-    bytes: Bytes,
+    bytes: Buffer,
     _large: Option<SemaphorePermit<'static>>,
 }
 
 impl AsRef<[u8]> for Waiting {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }
 
