@@ -3,7 +3,7 @@
 use super::conflicts::{self, Conflict};
 use super::keeper::{Kept, Order};
 use super::ring::Input;
-use super::{Filesets, Offer, keeper};
+use super::{Filesets, Offer, keeper, words};
 use crate::identity::fill_random;
 use crate::service::errors::of_store;
 use shoal_api::{
@@ -228,26 +228,21 @@ impl Filesets {
     }
 
     fn view(&self, kept: &Kept) -> FilesetView {
-        let mut view = kept.state().view(|device| self.name_of(device));
+        let mut view = kept.state().view();
         let group = self.members.group().map(|group| group.id());
         if kept.owner() != group && view.why.is_none() {
             view.why =
                 Some("it belongs to a group of devices that this one is not in any more".into());
             view.hint = Some(format!(
                 "to keep the folder the same in the present group: shoal leave {}, then shoal add",
-                escape(&view.name)
+                words::argument(&view.name)
             ));
         }
         view
     }
 
     fn name_of(&self, device: &DeviceId) -> String {
-        let group = self.members.group();
-        let member = group.as_ref().and_then(|group| group.member(device));
-        member.map_or_else(
-            || device.to_hex().chars().take(8).collect(),
-            |member| member.name.clone(),
-        )
+        self.members.name_of(device)
     }
 
     /// The one fileset kept here that the text names.

@@ -6,6 +6,7 @@ use super::library::Shelf;
 use super::ring::{self, Ended, Input, Parts, Ring, RingError};
 use super::state::{Stage, State};
 use super::{Filesets, RingHandle, words};
+use crate::group::Members;
 use crate::identity::fill_random;
 use crate::service::Records;
 use shoal_disk::replica::{Noticed, Replica, RootProblem, Watch};
@@ -54,12 +55,12 @@ enum OpenError {
 }
 
 impl Kept {
-    pub(super) fn new(row: FilesetRow, records: Records) -> Self {
+    pub(super) fn new(row: FilesetRow, records: Records, members: Members) -> Self {
         let order = match row.running {
             Running::Yes => Order::Go,
             Running::Paused => Order::Pause,
         };
-        let state = State::new(row.id, row.name.clone(), row.root.clone(), records);
+        let state = State::new(row.id, row.name.clone(), row.root.clone(), records, members);
         Self {
             owner: Genesis::verify(&row.genesis)
                 .ok()

@@ -118,7 +118,11 @@ impl Filesets {
     }
 
     fn insert(&self, row: FilesetRow) -> Arc<Kept> {
-        let kept = Arc::new(Kept::new(row, self.context.records.clone()));
+        let kept = Arc::new(Kept::new(
+            row,
+            self.context.records.clone(),
+            self.members.clone(),
+        ));
         self.kept
             .write()
             .unwrap_or_else(PoisonError::into_inner)

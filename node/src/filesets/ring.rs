@@ -103,6 +103,7 @@ pub(super) struct Ring {
     started: Instant,
     refreshed: Instant,
     stale: bool,
+    up_to_date: bool,
     root_lost: bool,
 }
 
@@ -145,6 +146,7 @@ impl Ring {
             started: now,
             refreshed: now,
             stale: true,
+            up_to_date: false,
             root_lost: false,
         })
     }
@@ -182,7 +184,8 @@ impl Ring {
             if self.root_lost {
                 return Ok(Ended::Root);
             }
-            if self.stale && self.refreshed.elapsed() >= REFRESH_EVERY {
+            if self.stale && (self.refreshed.elapsed() >= REFRESH_EVERY || self.has_become_quiet())
+            {
                 self.refresh()?;
             }
         }
@@ -320,6 +323,7 @@ impl Ring {
         self.stale = false;
         self.refreshed = Instant::now();
         let up_to_date = self.machine.is_up_to_date();
+        self.up_to_date = up_to_date;
         let numbers = Numbers {
             here: self.index.applied_count()?,
             known: self.index.live_count()?,
@@ -331,6 +335,11 @@ impl Ring {
         // The rate falls to nothing only by being measured again.
         self.stale = !up_to_date && self.machine.halted().is_none();
         Ok(())
+    }
+
+    /// Whether all is done since people last saw that something was under way.
+    fn has_become_quiet(&self) -> bool {
+        !self.up_to_date && self.machine.is_up_to_date()
     }
 
     fn tick_at(&self) -> Option<Instant> {

@@ -1,6 +1,7 @@
 //! What people see of one fileset.
 
 use super::words;
+use crate::group::Members;
 use crate::service::Records;
 use shoal_api::{Event, FilesetProblem, FilesetState, FilesetView};
 use shoal_disk::Counters;
@@ -25,6 +26,7 @@ pub(super) struct State {
     name: String,
     root: PathBuf,
     records: Records,
+    members: Members,
     hashed: Counters,
     shown: Mutex<Shown>,
 }
@@ -86,12 +88,19 @@ struct Meter {
 }
 
 impl State {
-    pub(super) fn new(id: FilesetId, name: String, root: PathBuf, records: Records) -> Self {
+    pub(super) fn new(
+        id: FilesetId,
+        name: String,
+        root: PathBuf,
+        records: Records,
+        members: Members,
+    ) -> Self {
         Self {
             id,
             name,
             root,
             records,
+            members,
             hashed: Counters::default(),
             shown: Mutex::default(),
         }
@@ -232,8 +241,8 @@ impl State {
         self.tell();
     }
 
-    /// How it stands; names of devices are given by whoever knows them.
-    pub(super) fn view(&self, name_of: impl Fn(&DeviceId) -> String) -> FilesetView {
+    /// How it stands.
+    pub(super) fn view(&self) -> FilesetView {
         let shown = self.shown();
         let (state, why, hint) = shown.state();
         let left_bytes = shown.wanted.1;
@@ -260,7 +269,11 @@ impl State {
                 .checked_div(rate)
                 .filter(|_| left_bytes > 0 && rate > 0),
             kept_by: Vec::new(),
-            connected: shown.peers.iter().map(name_of).collect(),
+            connected: shown
+                .peers
+                .iter()
+                .map(|peer| self.members.name_of(peer))
+                .collect(),
             conflicts: numbers.conflicts,
             why: why.or_else(|| shown.watching.clone()),
             hint,
@@ -276,7 +289,7 @@ impl State {
     }
 
     fn tell(&self) {
-        let view = self.view(|device| device.to_hex().chars().take(8).collect());
+        let view = self.view();
         let mut shown = self.shown();
         if shown.told.as_ref() != Some(&view) {
             shown.told = Some(view.clone());

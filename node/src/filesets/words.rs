@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Why a fileset stands still, and the next step.
 pub(super) fn halted(halt: &Halt, name: &str, root: &Path) -> (String, String) {
-    let name = escape(name);
+    let name = argument(name);
     let root = escape(&root.to_string_lossy()).into_owned();
     let ask = format!(
         "if that is meant: shoal resume {name} --delete; if not: shoal resume {name} --restore brings everything back from the other devices"
@@ -79,5 +79,28 @@ pub(super) fn left_out(kind: &ProblemKind) -> String {
     match kind {
         ProblemKind::Changing => "it changes while it is read; it is looked at again".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// A name as it is typed in a shell.
+pub(super) fn argument(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,+@%/".contains(&byte);
+    let escaped = escape(name);
+    if !escaped.is_empty() && !escaped.starts_with('-') && escaped.bytes().all(plain) {
+        return escaped.into_owned();
+    }
+    format!("'{}'", escaped.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_be_typed_as_it_is_shown() {
+        assert_eq!(argument("work-2"), "work-2");
+        assert_eq!(argument("my work"), "'my work'");
+        assert_eq!(argument("it's"), r"'it'\''s'");
+        assert_eq!(argument("$(reboot)"), "'$(reboot)'");
     }
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// Hexadecimal digits of a key that stand for a device.
+const KEY_DIGITS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits before a member that was not there is sought again; the last one goes on.
 const RETRY_AFTER: [Duration; 6] = [
@@ -76,6 +78,16 @@ impl Members {
     /// The group's log, verified; none where this device belongs to no group.
     pub fn group(&self) -> Option<Group> {
         self.0.state().group.clone()
+    }
+
+    /// What a device is called; the first digits of its key where it is no member.
+    pub fn name_of(&self, device: &DeviceId) -> String {
+        let state = self.0.state();
+        let member = state.group.as_ref().and_then(|group| group.member(device));
+        member.map_or_else(
+            || device.to_hex().chars().take(KEY_DIGITS).collect(),
+            |member| member.name.clone(),
+        )
     }
 
     /// All other members.
