@@ -84,7 +84,6 @@ impl Node {
         if let Some(taken) = bound.instead_of {
             tracing::warn!(%taken, port = bound.ports.tcp, "another program has the port: a free one is used");
         }
-        let instead_of = bound.instead_of;
         let advertise = if overrides.advertise.is_empty() {
             config.advertise()
         } else {
@@ -128,7 +127,7 @@ impl Node {
             store,
             home,
             lock,
-            instead_of,
+            instead_of: bound.instead_of,
         };
         node.serve(service, bound, watcher, tls, overrides.desktop_bus, &config)?;
         Ok(node)

@@ -45,9 +45,9 @@ fn everything_that_a_tree_has_arrives() {
     assert!(all.len() > 30 && all.contains_key("nothing/in/here"));
     settle(&[&one, &two], &all);
     let event = events.event_where("fileset", Deadline::secs(20), |it| {
-        it["state"] == "up_to_date" && it["missing"] == 0
+        it["state"] == "up_to_date" && it["files"] == all.len()
     });
-    assert_eq!(event.unwrap()["files"], all.len());
+    assert_eq!(event.unwrap()["missing"], 0);
     let there = fs::metadata(two.at("sparse")).unwrap();
     assert!(there.blocks() * 512 < SPARSE_BYTES / 2, "{there:?}");
 

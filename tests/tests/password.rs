@@ -1,5 +1,7 @@
 //! Links with a password: nothing before it, everything after it, and no end of guessing.
 
+// Length: each way to a link with a password, and the servers that they need.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

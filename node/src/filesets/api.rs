@@ -1,5 +1,7 @@
 //! Filesets as others ask of them: by name.
 
+// Length: one request after the other, and what they have in common.
+
 use super::conflicts::{self, Conflict};
 use super::keeper::{Kept, Order};
 use super::ring::Input;

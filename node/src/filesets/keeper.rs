@@ -16,6 +16,7 @@ use shoal_protocol::sync::{Config, Policy};
 use shoal_store::{FilesetIndex, FilesetRow, Running, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -191,6 +192,16 @@ fn open(
     Ok((replica, index))
 }
 
+/// A ring that turns, and what ends with it.
+struct Turning {
+    handle: RingHandle,
+    stop: oneshot::Sender<()>,
+    turned: oneshot::Receiver<Result<Ended, RingError>>,
+    hands_ended: Arc<AtomicBool>,
+    threads: [JoinHandle<()>; 2],
+    watch: Option<Watch>,
+}
+
 /// Turns the ring until it ends or another order comes.
 async fn turn(
     filesets: &Arc<Filesets>,
@@ -199,7 +210,41 @@ async fn turn(
     index: FilesetIndex,
     orders: &mut watch::Receiver<Order>,
 ) -> Result<Ended, RingError> {
-    let broken = |error: &dyn std::fmt::Display| RingError::Broken(error.to_string());
+    let mut turning = start(filesets, kept, &replica, &index).await?;
+    let ended = turning.handle.ended.clone();
+    kept.set_ring(Some(turning.handle));
+    filesets.shelves.put(kept.row.id, Shelf { replica, index });
+    filesets.tell_catalogue();
+    let result = tokio::select! {
+        result = &mut turning.turned => result,
+        _ = orders.changed() => {
+            let _ = turning.stop.send(());
+            turning.turned.await
+        }
+        () = filesets.stopping().cancelled() => {
+            let _ = turning.stop.send(());
+            turning.turned.await
+        }
+    };
+    kept.set_ring(None);
+    filesets.shelves.remove(&kept.row.id);
+    filesets.tell_catalogue();
+    ended.cancel();
+    turning.hands_ended.store(true, Ordering::Relaxed);
+    drop(turning.watch);
+    let threads = turning.threads;
+    let joined = tokio::task::spawn_blocking(move || threads.map(JoinHandle::join));
+    let _ = joined.await;
+    // The sender is dropped unused only by a panic of the ring.
+    result.unwrap_or_else(|_| Err(RingError::Broken("the sync machine broke down".into())))
+}
+
+async fn start(
+    filesets: &Arc<Filesets>,
+    kept: &Arc<Kept>,
+    replica: &Replica,
+    index: &FilesetIndex,
+) -> Result<Turning, RingError> {
     let (inputs, receiver) = ring::channel();
     let ended = CancellationToken::new();
     let fetcher = Fetcher::new(
@@ -210,8 +255,12 @@ async fn turn(
         inputs.clone(),
         ended.clone(),
     );
+    let config = config(filesets, kept, replica)?;
+    let (watching, watch_inputs) = (replica.clone(), inputs.clone());
+    let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs));
+    let watch = watch.await.map_err(|panic| broken(&panic))?;
     let hands_ended = Arc::new(AtomicBool::new(false));
-    let (hands, thread) = Hands::start(Workplace {
+    let (hands, hands_thread) = Hands::start(Workplace {
         replica: replica.clone(),
         index: index.clone(),
         state: kept.state.clone(),
@@ -220,33 +269,20 @@ async fn turn(
         inputs: inputs.clone(),
     })
     .map_err(|error| broken(&error))?;
-    let mut nonce = [0; 8];
-    fill_random(&mut nonce).map_err(|error| broken(&error))?;
     let parts = Parts {
-        config: Config {
-            fileset: kept.row.id,
-            device: filesets.members.own(),
-            features: replica.capabilities().features(),
-            policy: Policy::Newer,
-            nonce: u64::from_le_bytes(nonce),
-        },
+        config,
         index: index.clone(),
         hands,
         fetcher: fetcher.clone(),
         state: kept.state.clone(),
     };
-    let watching = replica.clone();
-    let watch_inputs = inputs.clone();
-    let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs))
-        .await
-        .map_err(|panic| broken(&panic))?;
-    let (stop, stopped) = oneshot::channel();
-    let removals = filesets.removals(&index);
-    let (ring_inputs, runtime) = (inputs.clone(), tokio::runtime::Handle::current());
-    let (done, mut turned) = oneshot::channel();
+    let removals = filesets.removals(index);
     // Before the ring can say anything else.
     kept.state.stage(Stage::Going);
-    let ring = std::thread::Builder::new()
+    let (stop, stopped) = oneshot::channel();
+    let (done, turned) = oneshot::channel();
+    let (ring_inputs, runtime) = (inputs.clone(), tokio::runtime::Handle::current());
+    let ring_thread = std::thread::Builder::new()
         .name("fileset-ring".into())
         .spawn(move || {
             let turned = Ring::new(parts, ring_inputs).and_then(|mut ring| {
@@ -258,35 +294,36 @@ async fn turn(
             let _ = done.send(turned);
         })
         .map_err(|error| broken(&error))?;
-    kept.set_ring(Some(RingHandle {
-        inputs,
-        fetcher,
-        index: index.clone(),
-        ended: ended.clone(),
-    }));
-    filesets.shelves.put(kept.row.id, Shelf { replica, index });
-    filesets.tell_catalogue();
-    let result = tokio::select! {
-        result = &mut turned => result,
-        _ = orders.changed() => {
-            let _ = stop.send(());
-            turned.await
-        }
-        () = filesets.stopping().cancelled() => {
-            let _ = stop.send(());
-            turned.await
-        }
-    };
-    kept.set_ring(None);
-    filesets.shelves.remove(&kept.row.id);
-    filesets.tell_catalogue();
-    ended.cancel();
-    hands_ended.store(true, Ordering::Relaxed);
-    drop(watch);
-    let joined = tokio::task::spawn_blocking(move || (thread.join(), ring.join()));
-    let _ = joined.await;
-    // The sender is dropped unused only by a panic of the ring.
-    result.unwrap_or_else(|_| Err(RingError::Broken("the sync machine broke down".into())))
+    let index = index.clone();
+    Ok(Turning {
+        handle: RingHandle {
+            inputs,
+            fetcher,
+            index,
+            ended,
+        },
+        stop,
+        turned,
+        hands_ended,
+        threads: [hands_thread, ring_thread],
+        watch,
+    })
+}
+
+fn config(filesets: &Filesets, kept: &Kept, replica: &Replica) -> Result<Config, RingError> {
+    let mut nonce = [0; 8];
+    fill_random(&mut nonce).map_err(|error| broken(&error))?;
+    Ok(Config {
+        fileset: kept.row.id,
+        device: filesets.members.own(),
+        features: replica.capabilities().features(),
+        policy: Policy::Newer,
+        nonce: u64::from_le_bytes(nonce),
+    })
+}
+
+fn broken(error: &dyn std::fmt::Display) -> RingError {
+    RingError::Broken(error.to_string())
 }
 
 /// Watches the tree; where that is not possible, the ring looks more often.

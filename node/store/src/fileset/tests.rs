@@ -1,3 +1,4 @@
+// Length: one table of rows, seen from each side of the index.
 #![allow(clippy::unwrap_used)]
 
 use crate::{Durability, FilesetIndex, FilesetRow, Running, Store};

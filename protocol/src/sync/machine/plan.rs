@@ -125,15 +125,12 @@ impl Machine {
         {
             return Ok(());
         }
-        match &wanted {
-            Some(wanted) if row.is_none() => {
-                if !self.has_place(turn, round, path, wanted)? {
-                    return Ok(());
-                }
+        if let (None, Some(wanted)) = (&row, &wanted) {
+            if !self.has_place(turn, round, path, wanted)? {
+                return Ok(());
             }
-            _ => {
-                self.work.twins.free(path);
-            }
+        } else {
+            self.work.twins.free(path);
         }
         match (&row, &wanted) {
             (None, None) => {
