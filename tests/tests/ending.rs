@@ -117,7 +117,7 @@ fn assert_refused_with_reason(home: &Home, share: &Share, magnet: &str, word: &s
 fn max_downloads_counts_takers_and_cuts_nobody_off() {
     let mut random = Random::from_env("max_downloads_counts_takers_and_cuts_nobody_off");
     let dir = scratch().unwrap();
-    let tree = Tree::single_file(dir.path(), "one.bin", 64 << 20, &mut random).unwrap();
+    let tree = Tree::single_file(dir.path(), "one.bin", 256 << 20, &mut random).unwrap();
     let home = Home::new().unwrap();
     let node = home.up().unwrap();
     let mut share = home.share(tree.path(), &["--max-downloads", "1"]).unwrap();
@@ -159,7 +159,7 @@ fn max_downloads_counts_takers_and_cuts_nobody_off() {
 fn one_get_is_one_taker_on_all_ways() {
     let mut random = Random::from_env("one_get_is_one_taker_on_all_ways");
     let dir = scratch().unwrap();
-    let tree = Tree::single_file(dir.path(), "one.bin", 64 << 20, &mut random).unwrap();
+    let tree = Tree::single_file(dir.path(), "one.bin", 256 << 20, &mut random).unwrap();
     let home = Home::new().unwrap();
     let _node = home.up().unwrap();
     let mut share = home.share(tree.path(), &["--max-downloads", "2"]).unwrap();
