@@ -255,7 +255,6 @@ async fn start(
         inputs.clone(),
         ended.clone(),
     );
-    let config = config(filesets, kept, replica)?;
     let (watching, watch_inputs) = (replica.clone(), inputs.clone());
     let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs));
     let watch = watch.await.map_err(|panic| broken(&panic))?;
@@ -270,7 +269,7 @@ async fn start(
     })
     .map_err(|error| broken(&error))?;
     let parts = Parts {
-        config,
+        config: config(filesets, kept, replica)?,
         index: index.clone(),
         hands,
         fetcher: fetcher.clone(),
