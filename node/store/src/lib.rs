@@ -43,12 +43,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Memory that sled may use for pages it has read, in bytes. It takes several times as much: after 200,000
 /// entries the process has 108 MB at 8 MiB and 281 MB at 64 MiB, where reads at random are five times as fast.
 const CACHE_CAPACITY_BYTES: u64 = 16 << 20;
 /// How often sled writes what was stored lazily, in milliseconds: what a power cut may take.
 const FLUSH_EVERY_MS: u64 = 1_000;
+
+/// How long a handle on the database that was dropped may hold its lock still.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Whether a call waits until its row survives a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +157,22 @@ impl fmt::Debug for Store {
     }
 }
 
-/// sled answers some damage with a panic instead of an error; here it is an error.
+/// Opens the database. Threads of sled hold its lock for a moment after the last handle on it is gone, so that
+/// one who opens it right after that waits.
 fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
+    let until = Instant::now() + LETS_GO_WITHIN;
+    loop {
+        match try_open_sled(path) {
+            Err(StoreError::Locked { .. }) if Instant::now() < until => {
+                std::thread::sleep(LOOK_AGAIN_AFTER);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// sled answers some damage with a panic instead of an error; here it is an error.
+fn try_open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_CAPACITY_BYTES)
