@@ -101,6 +101,7 @@ impl Node {
         let scheme = tls.as_ref().map_or(Scheme::Http, |_| Scheme::Https);
         let watcher = network::Watcher::new(listen, bound.ports, advertise, scheme);
         let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
         let context = Arc::new(Context::new(ContextParts {
             records: Records::new(store.clone()),
             identity,
@@ -109,9 +110,9 @@ impl Node {
             config: &config,
             network: watcher.look(),
             stopping: stopping.clone(),
+            tasks: tasks.clone(),
         }));
         let group = GroupService::open(context.clone())?;
-        let tasks = TaskTracker::new();
         let filesets = Filesets::open(context.clone(), Members(group.clone()), tasks.clone())?;
         let service = Service::open(context)?;
         let api = Arc::new(ServiceApi {

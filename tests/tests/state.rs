@@ -59,6 +59,25 @@ fn a_gibibyte_is_served_again_within_a_second() {
     assert_same_tree(tree.path(), &into.path().join("gib.bin"), Attributes::All);
 }
 
+/// A node that is asked to end in the middle of hashing lets go of its home before `down` returns, and the next one
+/// begins the link's count anew.
+#[test]
+fn a_node_that_hashes_ends_when_it_is_asked() {
+    let home = Home::new().unwrap();
+    let path = home.beside().join("disk.img");
+    fs::File::create(&path).unwrap().set_len(8 << 30).unwrap();
+    home.run(&["up", "--detach"]).unwrap().success().unwrap();
+    let mut share = home.share(&path, &[]).unwrap();
+    share.running.kill().unwrap();
+    for _ in 0..3 {
+        let view = home.json(&["shares"]).unwrap();
+        assert_eq!(view["state"]["type"], "counting", "{view:#}");
+        home.run(&["down"]).unwrap().success().unwrap();
+        home.run(&["up", "--detach"]).unwrap().success().unwrap();
+    }
+    home.run(&["down"]).unwrap().success().unwrap();
+}
+
 /// When the foreground command that is the node ends, a waiting one takes over within a second.
 #[test]
 fn a_waiting_share_takes_over() {

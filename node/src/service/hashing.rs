@@ -45,21 +45,20 @@ enum MakeError {
     Store(#[from] StoreError),
 }
 
-/// Walks and hashes in a blocking thread, and tells how far it is. Ends when the link does.
+/// Walks and hashes in a blocking thread, and tells how far it is. Ends when the link or the node does.
 pub(super) async fn make(share: Arc<LiveShare>, context: Arc<Context>) {
     let cancel = Arc::new(AtomicBool::new(false));
     let job = {
         let (share, context, cancel) = (share.clone(), context.clone(), cancel.clone());
         tokio::task::spawn_blocking(move || make_blocking(&share, &context, &cancel))
     };
-    let ended = share.ended.clone();
     let mut job = std::pin::pin!(job);
     let mut ticks = tokio::time::interval(PROGRESS_EVERY);
     let result = loop {
         tokio::select! {
             result = &mut job => break result,
             _ = ticks.tick() => tell_progress(&share, &context),
-            () = ended.cancelled(), if !cancel.load(Ordering::Relaxed) => cancel.store(true, Ordering::Relaxed),
+            () = unwanted(&share, &context), if !cancel.load(Ordering::Relaxed) => cancel.store(true, Ordering::Relaxed),
         }
     };
     match result {
@@ -67,6 +66,14 @@ pub(super) async fn make(share: Arc<LiveShare>, context: Arc<Context>) {
         Ok(Err(MakeError::Hash(HashError::Cancelled))) => {}
         Ok(Err(error)) => fail(&share, &context, error),
         Err(panic) => tracing::error!(link = share.id.brief(), %panic, "hashing broke down"),
+    }
+}
+
+/// Until the link ends or the node stops: a node that hashed on would keep the store that its successor needs.
+async fn unwanted(share: &LiveShare, context: &Context) {
+    tokio::select! {
+        () = share.ended.cancelled() => {}
+        () = context.stopping.cancelled() => {}
     }
 }
 

@@ -39,6 +39,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How often links whose files were not there are looked at again.
 const RESTING_RETRY: std::time::Duration = std::time::Duration::from_secs(15);
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) network: watch::Sender<Network>,
     pub(crate) started: Instant,
     pub(crate) stopping: CancellationToken,
+    /// What is waited for before the home is let go.
+    tasks: TaskTracker,
     gate: password::Gate,
     by_infohash: RwLock<HashMap<InfoHash, LinkId>>,
 }
@@ -104,6 +107,7 @@ pub(crate) struct ContextParts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) network: Network,
     pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Context {
@@ -123,6 +127,7 @@ impl Context {
             network: watch::Sender::new(parts.network),
             started: Instant::now(),
             stopping: parts.stopping,
+            tasks: parts.tasks,
             by_infohash: RwLock::default(),
         }
     }
@@ -215,7 +220,10 @@ impl Service {
     fn make(self: &Arc<Self>, share: Arc<LiveShare>) {
         let context = self.context.clone();
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(hashing::make(share, context))),
+            Ok(runtime) => {
+                let making = hashing::make(share, context.clone());
+                context.tasks.spawn_on(making, &runtime);
+            }
             Err(error) => tracing::error!(%error, "hashing cannot start"),
         }
     }
