@@ -84,11 +84,9 @@ impl Node {
         if let Some(taken) = bound.instead_of {
             tracing::warn!(%taken, port = bound.ports.tcp, "another program has the port: a free one is used");
         }
-        let advertise = if overrides.advertise.is_empty() {
-            config.advertise()
-        } else {
-            overrides.advertise
-        };
+        let advertise = Some(overrides.advertise)
+            .filter(|given| !given.is_empty())
+            .unwrap_or_else(|| config.advertise());
         let listen = bound
             .tcp
             .local_addr()

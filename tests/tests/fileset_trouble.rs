@@ -63,6 +63,8 @@ fn a_pause_holds_over_a_restart() {
     one.write("first", "1");
     settle(&[&one, &two], &one.seen());
     two.shoal(&["pause", "work"]).success().unwrap();
+    let quiet = two.until("nobody that it talks to", |it| it["connected"].is_null());
+    assert_eq!(quiet["state"], "paused");
     two.device.stop();
     one.write("second", "2");
     two.device.start();

@@ -53,7 +53,6 @@ impl FilesetApi for FilesetsApi {
             )
             .hint("give it another name: shoal add PATH --name NAME")
         })?;
-        let group = self.0.members.group_or_found()?;
         let _one_at_a_time = self.0.registry.lock().await;
         let taken = self.0.views().into_iter().any(|view| view.name == name);
         if taken {
@@ -65,8 +64,13 @@ impl FilesetApi for FilesetsApi {
                 "give this one another name with --name, or join that one: `shoal sets` lists them",
             ));
         }
+        if let Err(error) = std::fs::metadata(&path) {
+            return Err(of_root(&RootProblem::from(error), &path));
+        }
         let mut nonce = [0; 16];
         fill_random(&mut nonce)?;
+        // A command that fails must not leave a group behind: a device with one cannot join another.
+        let group = self.0.members.group_or_found()?;
         let genesis = Genesis {
             owner: group.id(),
             name: name.clone(),
@@ -81,10 +85,6 @@ impl FilesetApi for FilesetsApi {
             genesis: genesis.sign(&self.0.context.identity.key),
             running: Running::Yes,
         };
-        let there = std::fs::metadata(&row.root);
-        if let Err(error) = there {
-            return Err(of_root(&RootProblem::from(error), &row.root));
-        }
         self.0.take_in(row).await
     }
 

@@ -235,6 +235,7 @@ async fn turn(
     let threads = turning.threads;
     let joined = tokio::task::spawn_blocking(move || threads.map(JoinHandle::join));
     let _ = joined.await;
+    kept.state.rests();
     // The sender is dropped unused only by a panic of the ring.
     result.unwrap_or_else(|_| Err(RingError::Broken("the sync machine broke down".into())))
 }

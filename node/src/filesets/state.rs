@@ -120,6 +120,18 @@ impl State {
         matches!(self.shown().stage, Stage::Halted(..))
     }
 
+    /// The ring does not turn any more: nobody is talked to, and nothing is on its way.
+    pub(super) fn rests(&self) {
+        let mut shown = self.shown();
+        shown.peers.clear();
+        shown.wanted = (0, 0);
+        shown.watching = None;
+        shown.scanning = false;
+        shown.meter = Meter::default();
+        drop(shown);
+        self.tell();
+    }
+
     /// A look begins at these folders, or at everything: what was left out there is found again if it is still so.
     pub(super) fn looks_at(&self, folders: Option<&[Option<RelPath>]>) {
         let mut shown = self.shown();
