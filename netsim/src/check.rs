@@ -151,8 +151,7 @@ impl World {
             _ => false,
         };
         if loud && self.count.deed.is_none() {
-            let mut what = format!("{action:?}");
-            what.truncate(2_000);
+            let what: String = format!("{action:?}").chars().take(2_000).collect();
             self.count.deed = Some((host, what));
         }
     }
@@ -354,6 +353,38 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+impl World {
+    /// What every host knows of the path that a violation is about, for whoever looks for the cause.
+    pub fn explain(&self, violation: &Violation) -> String {
+        let path = match violation {
+            Violation::Differs { path, .. }
+            | Violation::Lost { path, .. }
+            | Violation::CameBack { path }
+            | Violation::Went { path }
+            | Violation::NoCause { path, .. } => path,
+            _ => return String::new(),
+        };
+        let folded = self.ledger.canonical(path);
+        let of = shoal_protocol::sync::conflict::copied_from(&folded);
+        let is_meant = |path: &RelPath| {
+            let path = self.ledger.canonical(path);
+            path == folded || Some(path) == of
+        };
+        let mut text = String::new();
+        for (number, host) in self.hosts.iter().enumerate() {
+            let sets = host.visible.all_entries().iter();
+            for (path, set) in sets.filter(|(path, _)| is_meant(path)) {
+                text.push_str(&format!("#{number} {path:?} {set:?}\n"));
+            }
+            let rows = host.visible.all_applied().iter();
+            for (path, row) in rows.filter(|(path, _)| is_meant(path)) {
+                text.push_str(&format!("#{number} {path:?} applied {row:?}\n"));
+            }
+        }
+        text
     }
 }
 

@@ -13,6 +13,9 @@ const HELP: &str = "netsim: the sync machine in a simulated world
     --keep-going       do not stop at the first seed that fails
 ";
 
+/// After how many seeds it is told how far it is.
+const PROGRESS_SEEDS: u64 = 1_000;
+
 struct Wishes {
     seed: u64,
     seeds: Option<u64>,
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     let count = wishes
         .seeds
         .unwrap_or(if wishes.seed == 0 { 300 } else { 1 });
-    let (mut failed, mut done) = (0, 0);
+    let (mut failed, mut done) = (0, 0_u64);
     let start = Instant::now();
     for seed in wishes.seed..wishes.seed.saturating_add(count) {
         let plan = changed(Plan::new(seed), &wishes.change);
@@ -40,8 +43,15 @@ fn main() -> ExitCode {
             let mut world = World::new(plan.clone(), Sabotage::None, Keep::Text);
             let result = world.run();
             println!("{}{plan:?}\n{result:?}", world.trace.text());
+            if let Err(violation) = result {
+                println!("{}", world.explain(&violation));
+            }
         }
         done += 1;
+        if done % PROGRESS_SEEDS == 0 {
+            let seconds = start.elapsed().as_secs();
+            eprintln!("{done} of {count} seeds, {failed} failed, {seconds} s");
+        }
         if let Err(violation) = run(&plan, Sabotage::None) {
             failed += 1;
             println!("seed {seed}: {violation}\n  {}", plan.command());

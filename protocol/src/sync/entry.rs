@@ -67,8 +67,15 @@ impl Entry {
     }
 
     /// Whether it has taken `other` (of the same path) into account, so that the other may be forgotten.
+    ///
+    /// Whoever has seen a number has seen what that entry had taken into account, so the number alone would do, if a restored device
+    /// had not given some numbers twice. Of two contents under one number, neither covers the other.
     pub fn covers(&self, other: &Entry) -> bool {
-        self.version.contains(other.dot())
+        let rank = |entry: &Entry| (entry.mtime_ns, entry.mode, entry.moved_from.clone());
+        let is_twin = || self.dot() == other.dot() && self.kind != other.kind;
+        self.version.covers(&other.version)
+            && !is_twin()
+            && (self.version != other.version || rank(self) >= rank(other))
     }
 
     /// Whether something is there.

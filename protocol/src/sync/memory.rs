@@ -107,9 +107,10 @@ impl Index for MemoryIndex {
             .by_dot
             .range(dots)
             .take(limit)
-            .filter_map(|((author, seq), path)| {
+            .flat_map(|((author, seq), path)| {
                 let is = |entry: &&Entry| entry.author == *author && entry.dot().seq == *seq;
-                self.entries.get(path)?.iter().find(is).cloned()
+                let set = self.entries.get(path).into_iter().flatten();
+                set.filter(is).cloned()
             })
             .collect())
     }

@@ -20,8 +20,9 @@ pub fn join(set: &mut Vec<Entry>, entry: Entry) -> Joined {
         return Joined::Known;
     }
     set.retain(|known| !entry.covers(known));
-    let dot = entry.dot();
-    let at = set.partition_point(|known| known.dot() < dot);
+    let order = |entry: &Entry| (entry.dot(), entry.kind.clone(), entry.version.clone());
+    let place = order(&entry);
+    let at = set.partition_point(|known| order(known) < place);
     set.insert(at, entry);
     Joined::Taken
 }
@@ -39,7 +40,7 @@ pub fn version_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> VersionVe
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::sync::testing::{author, history};
+    use crate::sync::testing::{author, file, history};
     use proptest::prelude::*;
 
     fn joined(parts: &[&[Entry]]) -> Vec<Entry> {
@@ -78,6 +79,33 @@ mod tests {
                     prop_assert_eq!(x.covers(y), x.version.covers(&y.version));
                 }
             }
+        }
+    }
+
+    /// A restored device may give a number twice.
+    #[test]
+    fn entries_of_one_number_stay_both_unless_one_of_them_has_seen_more() {
+        let plain = file("f", 1, b"one", 5);
+        let other = file("f", 1, b"two", 5);
+        let later = Entry {
+            mtime_ns: 6,
+            ..plain.clone()
+        };
+        let mut wiser = plain.clone();
+        wiser.version.raise(crate::sync::Dot {
+            author: author(2),
+            seq: 7,
+        });
+        for (a, b, left) in [
+            (&plain, &plain, 1),
+            (&plain, &other, 2),
+            (&plain, &later, 1),
+            (&plain, &wiser, 1),
+            (&other, &wiser, 2),
+        ] {
+            let both = joined(&[&[a.clone()], &[b.clone()]]);
+            assert_eq!(both, joined(&[&[b.clone()], &[a.clone()]]));
+            assert_eq!(both.len(), left, "{a:?} {b:?}");
         }
     }
 

@@ -107,10 +107,72 @@ impl VersionVector {
 pub struct Seen {
     /// The highest number.
     pub seq: u64,
-    /// Random number of the start of the author's program in which it wrote that number. An author that does not
-    /// know this incarnation as its own has been restored from a backup.
+    /// The start of the author's program in which it wrote that number: see [`incarnation`]. An author that does not know this
+    /// incarnation as its own has been restored from a backup. [`DOUBTED`] when the author gave later numbers twice.
     pub incarnation: u64,
+}
+
+/// The incarnation of nobody: the author was restored and gave numbers above this one again, so that they name different entries
+/// at different replicas. None of them counts as seen, for good.
+pub(super) const DOUBTED: u64 = 0;
+/// Bits of an incarnation that tell the first number that was written in it; the others are random.
+const FIRST_BITS: u32 = 40;
+
+/// A start of an author's program, by a random number and the first number that it wrote.
+pub(super) fn incarnation(nonce: u64, first_seq: u64) -> u64 {
+    nonce << FIRST_BITS | first_seq & ((1 << FIRST_BITS) - 1)
+}
+
+impl Seen {
+    /// Whether later numbers of the author do not count as seen.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.incarnation == DOUBTED
+    }
+
+    /// When two starts of one author wrote the same numbers: the last number below them. It was restored in between.
+    pub(super) fn forked_after(&self, other: &Seen) -> Option<u64> {
+        let first = |seen: &Seen| seen.incarnation & ((1 << FIRST_BITS) - 1);
+        let (one, two) = (first(self), first(other));
+        let apart = self.incarnation == other.incarnation
+            || self.is_doubted()
+            || other.is_doubted()
+            || one > other.seq
+            || two > self.seq;
+        (!apart).then(|| one.min(two).saturating_sub(1))
+    }
 }
 
 /// What a replica has seen of every author.
 pub type Knowledge = BTreeMap<AuthorId, Seen>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_starts_that_wrote_the_same_numbers_are_a_fork() {
+        let seen = |seq, nonce, first| Seen {
+            seq,
+            incarnation: incarnation(nonce, first),
+        };
+        for (one, other, forked_after) in [
+            (seen(5, 1, 1), seen(9, 1, 1), None),
+            (seen(5, 1, 1), seen(9, 2, 6), None),
+            (seen(5, 1, 1), seen(9, 2, 5), Some(0)),
+            (seen(5, 1, 3), seen(4, 2, 4), Some(2)),
+            (seen(5, 1, 5), seen(5, 2, 5), Some(4)),
+            (seen(0, 1, 0), seen(9, 2, 1), None),
+            (
+                seen(5, 1, 1),
+                Seen {
+                    seq: 3,
+                    incarnation: DOUBTED,
+                },
+                None,
+            ),
+        ] {
+            assert_eq!(one.forked_after(&other), forked_after, "{one:?} {other:?}");
+            assert_eq!(other.forked_after(&one), forked_after, "{other:?} {one:?}");
+        }
+    }
+}

@@ -37,11 +37,16 @@ impl Index for FilesetIndex {
             let (key, value) = row.map_err(failed)?;
             let seq = keys::sequence_number(&key).ok_or(Broken)?;
             let path = keys::path_of(&value).ok_or(Broken)?;
-            let entry = self.entries(&path)?.into_iter().find(|entry| {
+            let before = entries.len();
+            let set = self.entries(&path)?.into_iter();
+            // A restored device may have given a number twice.
+            entries.extend(set.filter(|entry| {
                 let dot = entry.dot();
                 (dot.author, dot.seq) == (author, seq)
-            });
-            entries.push(entry.ok_or(Broken)?);
+            }));
+            if entries.len() == before {
+                return Err(Broken.into());
+            }
         }
         Ok(entries)
     }

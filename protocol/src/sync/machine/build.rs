@@ -120,9 +120,10 @@ impl Machine {
         then: Then,
     ) -> Op {
         let id = self.work.next_op();
-        self.scan.touch(&path);
+        let names = self.config.features.names;
+        self.scan.touch(&path, names);
         if let Then::Moved(_, from) = &then {
-            self.scan.touch(from);
+            self.scan.touch(from, names);
         }
         let source = match &kind {
             OpKind::Write { source, .. } => Some(source.clone()),

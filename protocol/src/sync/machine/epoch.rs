@@ -11,7 +11,7 @@ use crate::sync::batch::Incarnation;
 use crate::sync::entry::Entry;
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::join;
-use crate::sync::version::{AuthorId, Knowledge, Seen};
+use crate::sync::version::{AuthorId, DOUBTED, Dot, Knowledge, Seen, incarnation};
 
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 1024;
@@ -40,6 +40,59 @@ impl Machine {
         Ok(())
     }
 
+    /// A device gave a number twice: it was restored, and could not notice, because whoever it met had forgotten too. What it wrote from
+    /// there on does not count as seen any more, so that all send it to each other; the device hears of it, and becomes a new author.
+    pub(super) fn doubt<I: Index>(&mut self, turn: &mut Turn<'_, I>, dot: Dot) -> Read<()> {
+        let seen = Seen {
+            seq: dot.seq.saturating_sub(1),
+            incarnation: DOUBTED,
+        };
+        let theirs = Knowledge::from([(dot.author, seen)]);
+        self.check_own_past(turn, &theirs)?;
+        self.hear_doubts(turn, &theirs);
+        Ok(())
+    }
+
+    /// Others doubt the numbers of an author, or have seen them written in another start of its program: so does this replica, from
+    /// the same number on.
+    pub(super) fn hear_doubts<I: Index>(&mut self, turn: &mut Turn<'_, I>, theirs: &Knowledge) {
+        let own = self.ledger.author();
+        for (author, seen) in theirs.iter().filter(|(author, _)| **author != own) {
+            let Some(known) = self.ledger.knowledge.get(author) else {
+                continue;
+            };
+            let doubted = seen.is_doubted().then_some(seen.seq);
+            let Some(seq) = doubted.or_else(|| known.forked_after(seen)) else {
+                continue;
+            };
+            if known.seq > seq || known.seq == seq && !known.is_doubted() {
+                let incarnation = DOUBTED;
+                let seen = Seen { seq, incarnation };
+                self.know(turn, *author, seen);
+                self.ledger.durable.insert(*author, seen);
+                turn.writes.greet = true;
+                self.doubt_claims();
+            }
+        }
+    }
+
+    /// Whether this is another entry under a number that is held already, or has a number of this device that it never gave.
+    pub(super) fn is_number_again<I: Index>(
+        &self,
+        turn: &Turn<'_, I>,
+        entry: &Entry,
+    ) -> Read<bool> {
+        let dot = entry.dot();
+        if dot.author == self.ledger.author() && dot.seq > self.ledger.meta.last_seq {
+            return Ok(true);
+        }
+        let held = turn
+            .index
+            .authored(dot.author, dot.seq.saturating_sub(1), 1)?;
+        let other = |held: &Entry| held.dot() == dot && held != entry;
+        Ok(held.first().is_some_and(other))
+    }
+
     fn remembers(&self, seen: &Seen) -> bool {
         let meta = &self.ledger.meta;
         let wrote = meta
@@ -47,7 +100,9 @@ impl Machine {
             .iter()
             .rev()
             .find(|start| start.first_seq <= seen.seq);
-        seen.seq <= meta.last_seq && wrote.is_none_or(|start| start.nonce == seen.incarnation)
+        !seen.is_doubted()
+            && seen.seq <= meta.last_seq
+            && wrote.is_none_or(|start| start.nonce == seen.incarnation)
     }
 
     /// Up to which number this home and what peers have seen of this device are surely the same.
@@ -60,20 +115,20 @@ impl Machine {
             next.unwrap_or(meta.last_seq)
         });
         let until = until.zip(seen).map(|(until, seen)| until.min(seen.seq));
-        meta.confirmed_seq.max(until.unwrap_or(0))
+        // What was confirmed since this start, by one who had forgotten as much, may be what a number meant for the second time.
+        let before = meta.confirmed_seq.min(self.ledger.loaded_seq);
+        before.max(until.unwrap_or(0))
     }
 
     fn new_epoch<I: Index>(&mut self, turn: &mut Turn<'_, I>, epoch: u32) -> Read<()> {
         let old = self.ledger.author();
         let sure = self.ledger.meta.confirmed_seq;
-        let incarnation = self
-            .ledger
-            .meta
-            .incarnations
-            .iter()
-            .rev()
-            .find(|start| start.first_seq <= sure)
-            .map_or(0, |start| start.nonce);
+        let starts = self.ledger.meta.incarnations.iter().rev();
+        let wrote = starts.into_iter().find(|start| start.first_seq <= sure);
+        let incarnation = match self.ledger.given_seq > sure {
+            true => DOUBTED,
+            false => wrote.map_or(incarnation(self.config.nonce, 0), |start| start.nonce),
+        };
         let said = self.said_since(turn, old, sure)?;
         let meta = &mut self.ledger.meta;
         meta.author = AuthorId {
@@ -83,6 +138,9 @@ impl Machine {
         meta.last_seq = 0;
         meta.confirmed_seq = 0;
         meta.incarnations.clear();
+        self.ledger.loaded_seq = 0;
+        self.ledger.given_seq = 0;
+        self.ledger.has_written = false;
         self.ledger.durable_seq = 0;
         turn.writes.meta = true;
         let seen = Seen {

@@ -10,7 +10,8 @@ use crate::sync::conflict::copied_from;
 use crate::sync::entry::{Entry, Kind};
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::{Joined, join};
-use crate::sync::version::{AuthorId, Dot, Knowledge, Seen, VersionVector};
+use crate::sync::message::Message;
+use crate::sync::version::{AuthorId, DOUBTED, Dot, Knowledge, Seen, VersionVector, incarnation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Starts of the program that are remembered: enough to tell an own past from a foreign one.
@@ -20,6 +21,12 @@ const INCARNATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) meta: Meta,
+    /// The last own number when the program started: what it wrote since then may have been written after a backup was restored.
+    pub(super) loaded_seq: u64,
+    /// Whether this start of the program has given a number to the present author.
+    pub(super) has_written: bool,
+    /// The last own number that any other was sent in this life of the program.
+    pub(super) given_seq: u64,
     /// Own numbers up to this one are durable, so that others may hear of them.
     pub(super) durable_seq: u64,
     pub(super) knowledge: Knowledge,
@@ -71,6 +78,9 @@ impl Ledger {
         let meta = index.meta()?.unwrap_or(fresh);
         let knowledge = index.knowledge()?;
         Ok(Self {
+            loaded_seq: meta.last_seq,
+            has_written: false,
+            given_seq: 0,
             durable_seq: meta.last_seq,
             meta,
             durable: knowledge.clone(),
@@ -98,13 +108,22 @@ impl Ledger {
         self.meta.author
     }
 
+    /// Remembers which own numbers go out.
+    pub(super) fn give(&mut self, message: &Message) {
+        if let Message::Entries { entries, .. } = message {
+            let own = entries.iter().filter(|it| it.author == self.meta.author);
+            let last = own.map(|entry| entry.dot().seq).max().unwrap_or(0);
+            self.given_seq = self.given_seq.max(last);
+        }
+    }
+
     fn next_dot(&mut self, nonce: u64) -> Dot {
         self.meta.last_seq += 1;
         let seq = self.meta.last_seq;
-        if self.meta.incarnations.last().map(|last| last.nonce) != Some(nonce) {
+        if !std::mem::replace(&mut self.has_written, true) {
             self.meta.incarnations.push(Incarnation {
                 first_seq: seq,
-                nonce,
+                nonce: incarnation(nonce, seq),
             });
             if self.meta.incarnations.len() > INCARNATIONS_MAX {
                 self.meta.incarnations.remove(0);
@@ -227,9 +246,10 @@ impl Machine {
     /// The next number of this device, taken.
     pub(super) fn next_dot<I: Index>(&mut self, turn: &mut Turn<'_, I>) -> Dot {
         let dot = self.ledger.next_dot(self.config.nonce);
+        let start = self.ledger.meta.incarnations.last();
         let seen = Seen {
             seq: dot.seq,
-            incarnation: self.config.nonce,
+            incarnation: start.map_or(DOUBTED, |start| start.nonce),
         };
         self.know(turn, dot.author, seen);
         turn.writes.meta = true;

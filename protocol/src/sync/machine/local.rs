@@ -12,6 +12,7 @@ use crate::sync::applied::{Applied, Role};
 use crate::sync::entry::{Entry, Kind};
 use crate::sync::event::{Found, FoundKind, Page, Scan, Scope};
 use crate::sync::index::{Index, Read};
+use crate::sync::names::{Folded, Names};
 use crate::sync::project::{Wanted, project};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,8 @@ pub(super) struct Scanning {
     pub(super) vanished: BTreeSet<RelPath>,
     /// Paths that the machine itself changed while the look went on: what the look says of them may be old.
     touched: BTreeSet<RelPath>,
+    /// The same, as the file system takes their names: it may show them in another form than the one that was asked for.
+    touched_twins: BTreeSet<Folded>,
     /// Folders to look at again, for that reason.
     pub(super) relook: BTreeSet<Option<RelPath>>,
     /// Too much happened to remember: everything is to be looked at again.
@@ -57,13 +60,20 @@ impl Scanning {
     }
 
     /// Remembers that the machine changed a path.
-    pub(super) fn touch(&mut self, path: &RelPath) {
+    pub(super) fn touch(&mut self, path: &RelPath, names: Names) {
         if self.scope.is_none() {
         } else if self.touched.len() < SYNC_LOOK_MAX_PATHS {
             self.touched.insert(path.clone());
+            self.touched_twins.extend(names.folded(path));
         } else {
             self.spoiled = true;
         }
+    }
+
+    /// Whether a twin of a path was changed, or the path itself: its name may be told in a form that is not the one it has by now.
+    fn is_twin_touched(&self, path: &RelPath, names: Names) -> bool {
+        let folded = names.folded(path);
+        folded.is_some_and(|folded| self.touched_twins.contains(&folded))
     }
 
     fn is_touched(&self, path: &RelPath) -> bool {
@@ -81,7 +91,7 @@ impl Machine {
                 self.scan.end();
                 self.scan.scope = Some(scope);
                 for path in self.work.busy_paths() {
-                    self.scan.touch(path);
+                    self.scan.touch(path, self.config.features.names);
                 }
                 Ok(())
             }
@@ -128,7 +138,9 @@ impl Machine {
             };
             // What was found before may have made a copy a file of its own.
             let row = turn.applied(&path)?;
+            let names = self.config.features.names;
             if self.scan.is_touched(&path) && found.kind != FoundKind::Folder
+                || row.is_none() && self.scan.is_twin_touched(&path, names)
                 || self.work.is_busy(&path)
             {
                 self.scan.relook.insert(page.folder.clone());

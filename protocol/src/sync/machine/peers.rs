@@ -17,7 +17,7 @@ use crate::sync::entry::{Entry, Kind};
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::Joined;
 use crate::sync::message::Message;
-use crate::sync::version::{AuthorId, Dot, Knowledge, Seen};
+use crate::sync::version::{AuthorId, Dot, Knowledge};
 use std::collections::BTreeMap;
 
 /// Rows of one author that are read at once for a page.
@@ -143,7 +143,9 @@ impl Machine {
                 peer.knows = knowledge;
                 peer.told_end = false;
                 let knows = peer.knows.clone();
-                self.check_own_past(turn, &knows)
+                self.check_own_past(turn, &knows)?;
+                self.hear_doubts(turn, &knows);
+                Ok(())
             }
             Message::Entries {
                 serial,
@@ -191,6 +193,7 @@ impl Machine {
     ) -> Read<()> {
         if let Some(knowledge) = &caught_up {
             self.check_own_past(turn, knowledge)?;
+            self.hear_doubts(turn, knowledge);
         }
         for entry in entries {
             self.on_entry(turn, from, entry)?;
@@ -211,7 +214,7 @@ impl Machine {
             let cursor = peer.cursors.entry(author).or_default();
             *cursor = (*cursor).max(seen.seq);
             let known = self.ledger.knowledge.get(&author);
-            let is_new = known.is_none_or(|known| known.seq < seen.seq);
+            let is_new = known.is_none_or(|known| known.seq < seen.seq && !known.is_doubted());
             if is_new && author != own && self.ledger.knowledge.len() < SYNC_AUTHORS_MAX {
                 learned.push((author, seen));
             }
@@ -234,9 +237,11 @@ impl Machine {
             turn.report(Report::Quarantined(dot));
             return Ok(());
         }
-        if dot.author.device == from && self.is_number_again(turn, &entry)? {
-            self.tell_forgotten(turn, from, dot.author);
-            return Ok(());
+        if self.is_number_again(turn, &entry)? {
+            self.doubt(turn, dot)?;
+            if dot.author.device == from {
+                return Ok(());
+            }
         }
         let siblings = turn.entries(&entry.path)?;
         if siblings.iter().filter(|known| !entry.covers(known)).count() >= SYNC_SIBLINGS_MAX {
@@ -259,33 +264,6 @@ impl Machine {
             }
         }
         Ok(())
-    }
-
-    /// Whether this is another entry under a number that is held already.
-    fn is_number_again<I: Index>(&self, turn: &Turn<'_, I>, entry: &Entry) -> Read<bool> {
-        let dot = entry.dot();
-        let held = turn
-            .index
-            .authored(dot.author, dot.seq.saturating_sub(1), 1)?;
-        let other = |held: &Entry| held.dot() == dot && held != entry;
-        Ok(held.first().is_some_and(other))
-    }
-
-    /// A device gives numbers again that are held, though nobody claimed to know them: it was restored, and could not notice. It is
-    /// told that they are known, from a start of its program that it cannot remember.
-    fn tell_forgotten<I: Index>(&mut self, turn: &mut Turn<'_, I>, to: DeviceId, author: AuthorId) {
-        let Some(peer) = self.peers.connected.get_mut(&to) else {
-            return;
-        };
-        peer.hellos_sent += 1;
-        let mut knowledge = self.ledger.durable.clone();
-        let seq = self.ledger.heads.get(&author).copied().unwrap_or(0);
-        let incarnation = 0;
-        knowledge.insert(author, Seen { seq, incarnation });
-        turn.actions.push(Action::Send {
-            peer: to,
-            message: Message::Hello { knowledge },
-        });
     }
 
     pub(super) fn send_taken<I: Index>(
@@ -314,6 +292,7 @@ impl Machine {
                 let Some(message) = next_page(&self.ledger, peer, turn.index)? else {
                     break;
                 };
+                self.ledger.give(&message);
                 turn.actions.push(Action::Send { peer: *id, message });
             }
         }

@@ -4,6 +4,7 @@
 mod conflicts;
 mod folders;
 mod harness;
+mod homes;
 mod twins;
 
 use super::*;

@@ -420,7 +420,8 @@ impl World {
             }
             Action::Report(_) => {}
         }
-        if self.replicas[at].unseen && self.replicas[at].inbox.is_empty() {
+        let replica = &self.replicas[at];
+        if replica.unseen && replica.inbox.is_empty() && replica.held.is_none() {
             self.look(at);
         }
     }

@@ -158,3 +158,22 @@ fn an_edit_here_of_what_is_renamed_by_case_elsewhere_is_kept() {
     assert_eq!(w.tree(1), ["docs/", "docs/f=edited"]);
     assert_eq!(w.problems(1), [Problem::Twin]);
 }
+
+/// Found by seed 1893: a file system that rewrites names showed a new file in the form of its twin, because nobody could tell yet
+/// that it is the one that was asked for.
+#[test]
+fn a_name_that_is_just_being_written_is_not_concluded_from() {
+    let mut w = world();
+    w.hold(1);
+    w.write(0, "cafe\u{301}", "text");
+    w.settle();
+    w.remove_unseen(1, "cafe\u{301}");
+    w.write(1, "caf\u{e9}", "text");
+    w.look(1);
+    w.remove_unseen(1, "caf\u{e9}");
+    w.write_unseen(1, "cafe\u{301}", "text");
+    w.let_go(1);
+    w.settle();
+    assert_eq!(w.siblings("caf\u{e9}"), 0);
+    assert_eq!(w.tree(0), ["cafe\u{301}=text"]);
+}
