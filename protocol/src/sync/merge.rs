@@ -103,8 +103,9 @@ mod tests {
             (&plain, &wiser, 1),
             (&other, &wiser, 2),
         ] {
-            let both = joined(&[&[a.clone()], &[b.clone()]]);
-            assert_eq!(both, joined(&[&[b.clone()], &[a.clone()]]));
+            let (a, b) = (std::slice::from_ref(a), std::slice::from_ref(b));
+            let both = joined(&[a, b]);
+            assert_eq!(both, joined(&[b, a]));
             assert_eq!(both.len(), left, "{a:?} {b:?}");
         }
     }
