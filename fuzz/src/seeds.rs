@@ -398,6 +398,7 @@ fn invites() -> Vec<Vec<u8>> {
     let inviter = Whereabouts {
         device: issued().issuer,
         addresses: vec![([192, 0, 2, 1], 7462).into()],
+        relays: vec![([192, 0, 2, 1], 443).into()],
     };
     let sealed = inviter.seal(&InviteSecret([1; 16]), [2; 12]);
     let invite = Invite {
@@ -457,6 +458,7 @@ fn groups() -> Vec<Vec<u8>> {
         device,
         said_ms: 1 << 40,
         addresses: vec![([192, 0, 2, 1], 7462).into()],
+        relays: vec![([192, 0, 2, 1], 443).into()],
     };
     let genesis = Genesis {
         owner: GroupId([3; 32]),

@@ -15,6 +15,7 @@ pub mod node;
 mod notify;
 mod places;
 mod ports;
+mod relay;
 mod servers;
 mod service;
 mod tls;

@@ -11,6 +11,7 @@ use crate::home::Home;
 use crate::identity::{Identity, fill_random, write_private};
 use crate::network;
 use crate::ports::{self, Bound, Carried, Remembered, Wish};
+use crate::relay::Relay;
 use crate::servers;
 use crate::service::{Context, ContextParts, Records, Scheme, Service, ServiceApi};
 use crate::tls::{Tls, TlsFiles};
@@ -19,11 +20,12 @@ use shoal_api::Api;
 use shoal_protocol::id::TakerToken;
 use shoal_store::{Durability, Store};
 use std::fs::{File, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -193,11 +195,12 @@ impl Node {
         let tracker = servers::tracker(&service)?;
         let unix = servers::bind_socket(&self.home.socket())?;
         let io = |what: &'static str| NodeError::io(what);
-        let tcp = tokio::net::TcpListener::from_std(bound.tcp)
-            .map_err(io("the TCP listener is not usable"))?;
+        let tcp = TcpListener::from_std(bound.tcp).map_err(io("the TCP listener is not usable"))?;
         let udp = tokio::net::UdpSocket::from_std(bound.tracker)
             .map_err(io("the tracker's socket is not usable"))?;
         let spawn = &self.tasks;
+        let relay_at = own_relay(&tcp)?;
+        let relay = Some(Relay::new(self.group.clone())).filter(|_| service.context.switches.iroh);
         spawn.spawn(servers::serve_tcp(
             tcp,
             service.clone(),
@@ -205,6 +208,7 @@ impl Node {
             tls,
             self.tasks.clone(),
             self.group.clone(),
+            relay.clone(),
         ));
         if service.context.switches.udp_tracker {
             spawn.spawn(servers::serve_udp_tracker(
@@ -213,9 +217,11 @@ impl Node {
                 self.stopping.clone(),
             ));
         }
-        if service.context.switches.iroh {
+        if let Some(relay) = relay {
+            spawn.spawn(relay.run());
             spawn.spawn(servers::serve_iroh(
                 bound.iroh,
+                relay_at,
                 service.clone(),
                 self.group.clone(),
             ));
@@ -242,6 +248,18 @@ impl Node {
         spawn.spawn(service.run());
         Ok(())
     }
+}
+
+/// Where this machine reaches the node's own TCP port.
+fn own_relay(listener: &TcpListener) -> Result<SocketAddr, NodeError> {
+    let mut at = listener
+        .local_addr()
+        .map_err(NodeError::io("a socket has no address"))?;
+    if at.ip().is_unspecified() {
+        // `[::]` takes IPv4 too.
+        at.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(at)
 }
 
 /// The certificate that was asked for, or else the configured one.

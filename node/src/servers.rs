@@ -5,11 +5,12 @@ use crate::filesets::{Filesets, FilesetsApi};
 use crate::group::{GroupApi, GroupDoors, GroupService};
 use crate::node::make_private_dir;
 use crate::places::Places;
+use crate::relay::Relay;
 use crate::service::{Service, ServiceApi, TakerListener};
 use crate::tls::{self, Tls};
 use axum::Router;
-use iroh::endpoint::{RelayMode, presets};
-use iroh::{Endpoint, SecretKey};
+use iroh::endpoint::{NetReportConfig, RelayMode, presets};
+use iroh::{Endpoint, RelayConfig, RelayUrl, SecretKey};
 use shoal_api::socket::ShortPath;
 use shoal_gateway::Transport;
 use shoal_protocol::peerwire::HANDSHAKE_FIRST_BYTE;
@@ -68,10 +69,12 @@ pub(crate) async fn serve_tcp(
     tls: Option<Arc<Tls>>,
     tasks: TaskTracker,
     group: Arc<GroupService>,
+    relay: Option<Arc<Relay>>,
 ) {
     let router = shoal_gateway::public_router(service.clone())
         .merge(tracker_lite::router(tracker))
-        .merge(crate::group::public_router(group));
+        .merge(crate::group::public_router(group))
+        .merge(relay.map_or_else(Router::new, |relay| relay.router()));
     let mut nonce = [0; 32];
     if let Err(error) = crate::identity::fill_random(&mut nonce) {
         tracing::error!(%error, "BitTorrent peers will all see the same peer id");
@@ -199,15 +202,17 @@ pub(crate) async fn serve_udp_tracker(
     }
 }
 
-/// The iroh endpoint with the device's key; no relay and no look-up of others' unless configured.
+/// The iroh endpoint with the device's key. It has one relay, the own one at `relay`, so that it is found there; those
+/// of other members it uses when they are dialed. No relay of others, and no look-up.
 pub(crate) async fn serve_iroh(
     address: SocketAddr,
+    relay: SocketAddr,
     service: Arc<Service>,
     group: Arc<GroupService>,
 ) {
     let key = SecretKey::from_bytes(&service.context.identity.key.to_bytes());
     let doors: Arc<dyn OtherProtocols> = Arc::new(GroupDoors(group.clone()));
-    let endpoint = match bind_iroh(address, key, &*doors).await {
+    let endpoint = match bind_iroh(address, relay, key, &*doors).await {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(%error, "links are not served over iroh"),
     };
@@ -222,13 +227,19 @@ pub(crate) async fn serve_iroh(
 
 async fn bind_iroh(
     address: SocketAddr,
+    relay: SocketAddr,
     key: SecretKey,
     doors: &dyn OtherProtocols,
 ) -> Result<Endpoint, NodeError> {
     let wrong = |error: &dyn std::fmt::Display| NodeError::Iroh(error.to_string());
+    let relay: RelayUrl = format!("http://{relay}/")
+        .parse()
+        .map_err(|error| wrong(&error))?;
+    let relay = RelayConfig::new(relay, None);
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key)
-        .relay_mode(RelayMode::Disabled)
+        .relay_mode(RelayMode::Custom(relay.into()))
+        .net_report_config(only_relays())
         .clear_address_lookup()
         .transport_config(shoal_transfer::fetch::quic::transport(Distance::Far))
         .alpns(shoal_transfer::serve::iroh::alpns(doors))
@@ -242,6 +253,13 @@ async fn bind_iroh(
             .map_err(|error| wrong(&error))?;
     }
     builder.bind().await.map_err(|error| wrong(&error))
+}
+
+/// The own relay is found by asking it; nothing else is asked of anybody.
+fn only_relays() -> NetReportConfig {
+    let mut config = NetReportConfig::minimal();
+    config.https_probes = true;
+    config
 }
 
 /// The local API's socket. Who holds the lock may remove what a killed node left behind.

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use shoal_api::{Answer, AnswerRequest, Client, DeviceApi, DeviceState, DeviceView, RenameRequest};
+use shoal_api::{
+    Answer, AnswerRequest, Client, DeviceApi, DeviceState, DeviceView, RenameRequest, Via,
+};
 use shoal_protocol::display::escape;
 
 use crate::context::Context;
@@ -99,7 +101,10 @@ async fn list(node: &Client, output: &Output) -> Result<(), Failure> {
 fn cells(device: &DeviceView) -> Vec<String> {
     let state = match device.state {
         DeviceState::This => "this device".to_owned(),
-        DeviceState::Connected => "connected".to_owned(),
+        DeviceState::Connected => match device.via {
+            Some(Via::Relay) => "connected by relay".to_owned(),
+            Some(Via::Direct) | None => "connected".to_owned(),
+        },
         DeviceState::Away => "away".to_owned(),
         DeviceState::Waiting => format!("waits, shows {}", device.code.as_deref().unwrap_or("-")),
     };

@@ -153,6 +153,9 @@ pub struct DeviceView {
     pub name: String,
     /// What it is to this one.
     pub state: DeviceState,
+    /// How it is reached, where it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// Where it can be reached, as it says; best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
@@ -173,6 +176,16 @@ pub enum DeviceState {
     Away,
     /// It waits for a member to confirm it.
     Waiting,
+}
+
+/// How a member is reached at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// Over UDP, from device to device.
+    Direct,
+    /// Over TCP, through the relay of a member.
+    Relay,
 }
 
 /// What came of a removal.

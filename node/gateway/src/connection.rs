@@ -129,7 +129,8 @@ async fn serve<S>(
             .max_buf_size(HEAD_MAX_BYTES)
             .max_header_size(HEAD_MAX_BYTES)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(Stalling::new(stream)), service),
+            .serve_connection(TokioIo::new(Stalling::new(stream)), service)
+            .with_upgrades(),
     );
     let ended = tokio::select! {
         result = connection.as_mut() => Some(result),

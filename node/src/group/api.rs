@@ -54,6 +54,7 @@ impl DeviceApi for GroupApi {
             inviter: Some(Whereabouts {
                 device: self.0.own_device(),
                 addresses: self.0.own_addresses(),
+                relays: self.0.own_relays(),
             }),
         };
         Ok(InviteView {
@@ -165,6 +166,7 @@ impl GroupService {
             device: self.own_device().to_hex(),
             name: self.own_name(&state),
             state: DeviceState::This,
+            via: None,
             addresses: self
                 .own_addresses()
                 .iter()
@@ -180,6 +182,7 @@ impl GroupService {
             } else {
                 DeviceState::Away
             },
+            via: member.via,
             addresses: member.addresses.iter().map(ToString::to_string).collect(),
             code: None,
         });
@@ -194,6 +197,7 @@ impl GroupService {
             device: device.to_hex(),
             name: name.clone(),
             state: DeviceState::Waiting,
+            via: None,
             addresses: Vec::new(),
             code: Some(code.clone()),
         });

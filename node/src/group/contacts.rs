@@ -23,12 +23,23 @@ impl GroupService {
             .collect()
     }
 
+    /// TCP ports at which this device's relay answers, best first.
+    pub(crate) fn own_relays(&self) -> Vec<SocketAddr> {
+        let found = self.context.network.borrow().addresses.peers();
+        let found = found.into_iter().filter(|address| address.port() != 0);
+        found
+            .map(|address| SocketAddr::new(address.ip(), address.port()))
+            .take(CONTACT_MAX_ADDRESSES)
+            .collect()
+    }
+
     /// The signed contact of this device, newer than all that it said before.
     pub(super) fn sign_contact(&self, before_ms: u64) -> Vec<u8> {
         Contact {
             device: self.own_device(),
             said_ms: now_ms().max(before_ms.saturating_add(1)),
             addresses: self.own_addresses(),
+            relays: self.own_relays(),
         }
         .sign(&self.context.identity.key)
     }
@@ -41,7 +52,10 @@ impl GroupService {
             return;
         }
         let kept = state.contacts.get(&own).map(|kept| &kept.contact);
-        if kept.is_some_and(|kept| kept.addresses == self.own_addresses()) {
+        let same = |kept: &Contact| {
+            kept.addresses == self.own_addresses() && kept.relays == self.own_relays()
+        };
+        if kept.is_some_and(same) {
             return;
         }
         let signed = self.sign_contact(kept.map_or(0, |kept| kept.said_ms));

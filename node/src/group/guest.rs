@@ -9,7 +9,7 @@ use iroh::endpoint::Connection;
 use shoal_api::{Answer, ApiError, ErrorCode, Event, JoinRequest, JoinStage, JoinView};
 use shoal_protocol::group::{Group, Standing};
 use shoal_protocol::id::DeviceId;
-use shoal_protocol::invite::{Invite, InviteSecret, Whereabouts};
+use shoal_protocol::invite::{Invite, InviteSecret, InviteTag, Whereabouts};
 use shoal_protocol::limits::{GROUP_NEWS_MAX_BYTES, PAIRING_MESSAGE_MAX_BYTES};
 use shoal_protocol::pairing::{ALPN, Declined, Guest, Message, PairingError};
 use shoal_store::Durability;
@@ -44,7 +44,8 @@ impl GroupService {
         if inviter.device == self.own_device() {
             return Err(Failed::Pairing(PairingError::Oneself).to_api());
         }
-        let connection = self.reach_inviter(&inviter).await?;
+        let tag = invite.secret.tag();
+        let connection = self.reach_inviter(&inviter, &tag).await?;
         let begun = timeout(STEP_TIMEOUT, self.introduce_to(&connection, invite.secret)).await;
         let begun = begun.map_err(Failed::from).and_then(|it| it);
         let (talk, name) = begun.map_err(|failed| failed.to_api())?;
@@ -83,9 +84,16 @@ impl GroupService {
         Ok(view)
     }
 
-    async fn reach_inviter(&self, inviter: &Whereabouts) -> Result<Connection, ApiError> {
+    async fn reach_inviter(
+        &self,
+        inviter: &Whereabouts,
+        tag: &InviteTag,
+    ) -> Result<Connection, ApiError> {
         self.endpoint().await?;
-        let reached = self.reach(&inviter.device, &inviter.addresses, ALPN).await;
+        let relays = self.relays_to(&inviter.device, &inviter.relays, Some(tag));
+        let relays = relays.await;
+        let reached = self.reach(&inviter.device, &inviter.addresses, relays, ALPN);
+        let reached = reached.await;
         reached.map_err(|error| {
             let why = match error {
                 ConnectError::Unreachable(why) => why,

@@ -42,6 +42,7 @@ async fn whereabouts(State(group): State<Arc<GroupService>>, Path(tag): Path<Str
     let here = Whereabouts {
         device: group.own_device(),
         addresses: group.own_addresses(),
+        relays: group.own_relays(),
     };
     here.seal(&secret, nonce).into_response()
 }

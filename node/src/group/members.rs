@@ -4,8 +4,8 @@ use super::state::{Dial, DialStage, Live};
 use super::{GroupService, exchange};
 use futures::future::BoxFuture;
 use iroh::endpoint::Connection;
-use iroh::{EndpointAddr, PublicKey};
-use shoal_api::ApiError;
+use iroh::{EndpointAddr, PublicKey, RelayUrl};
+use shoal_api::{ApiError, Via};
 use shoal_protocol::group::{ALPN, Accepted, Group, Standing};
 use shoal_protocol::id::DeviceId;
 use shoal_protocol::pairing;
@@ -58,6 +58,8 @@ pub struct MemberView {
     pub addresses: Vec<SocketAddr>,
     /// Whether there is a connection to it now.
     pub connected: bool,
+    /// How, where the connection is past its beginning.
+    pub via: Option<Via>,
 }
 
 /// What of a device is accepted when it is removed.
@@ -104,6 +106,7 @@ impl Members {
                     .get(&member.device)
                     .map_or_else(Vec::new, |kept| kept.contact.addresses.clone()),
                 connected: state.is_connected(&member.device),
+                via: state.via(&member.device),
             })
             .collect()
     }
@@ -229,18 +232,20 @@ impl GroupService {
         device: DeviceId,
         alpn: &'static [u8],
     ) -> Result<Connection, ConnectError> {
-        let addresses = {
+        let (addresses, relays) = {
             let state = self.state();
             if state.standing(&device) != Standing::Member {
                 return Err(ConnectError::NotAMember);
             }
-            let kept = state.contacts.get(&device);
-            kept.map_or_else(Vec::new, |kept| kept.contact.addresses.clone())
+            let kept = state.contacts.get(&device).map(|kept| &kept.contact);
+            kept.map(|contact| (contact.addresses.clone(), contact.relays.clone()))
+                .unwrap_or_default()
         };
-        if addresses.is_empty() {
+        if addresses.is_empty() && relays.is_empty() {
             return Err(ConnectError::NoAddress);
         }
-        let connection = self.reach(&device, &addresses, alpn).await?;
+        let relays = self.relays_to(&device, &relays, None).await;
+        let connection = self.reach(&device, &addresses, relays, alpn).await?;
         self.register(device, &connection)?;
         Ok(connection)
     }
@@ -250,6 +255,7 @@ impl GroupService {
         &self,
         device: &DeviceId,
         addresses: &[SocketAddr],
+        relays: Vec<RelayUrl>,
         alpn: &[u8],
     ) -> Result<Connection, ConnectError> {
         let lost = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
@@ -257,6 +263,9 @@ impl GroupService {
         let target = addresses
             .iter()
             .fold(EndpointAddr::new(id), |to, at| to.with_ip_addr(*at));
+        let target = relays
+            .into_iter()
+            .fold(target, EndpointAddr::with_relay_url);
         let endpoint = self.endpoint().await.map_err(|error| lost(&error))?;
         timeout(CONNECT_TIMEOUT, endpoint.connect(target, alpn))
             .await

@@ -10,6 +10,7 @@ mod guest;
 mod host;
 mod lookup;
 mod members;
+mod relays;
 mod state;
 mod wire;
 
@@ -17,6 +18,7 @@ pub(crate) use api::GroupApi;
 pub(crate) use lookup::public_router;
 pub(crate) use members::GroupDoors;
 pub use members::{ConnectError, MemberDoor, MemberView, Members};
+pub(crate) use relays::RelayRight;
 
 use crate::error::NodeError;
 use crate::identity::fill_random;
@@ -34,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// Time for the endpoint to begin.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,6 +55,8 @@ pub(crate) struct GroupService {
     doors: RwLock<HashMap<Vec<u8>, Arc<dyn MemberDoor>>>,
     pairings: Semaphore,
     counters: OnceLock<members::Counters>,
+    /// Asks for relays.
+    http: OnceLock<Option<reqwest::Client>>,
 }
 
 impl GroupService {
@@ -78,6 +83,7 @@ impl GroupService {
             doors: RwLock::default(),
             pairings: Semaphore::new(PAIRINGS_MAX),
             counters: OnceLock::new(),
+            http: OnceLock::new(),
         }))
     }
 
@@ -104,13 +110,23 @@ impl GroupService {
         })
     }
 
-    fn own_device(&self) -> DeviceId {
+    pub(crate) fn own_device(&self) -> DeviceId {
         self.context.identity.device()
     }
 
     /// A panic while the lock was held left no half-changed state: the group changes by whole records.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Ends with the node.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.context.stopping
     }
 
     /// Tells whoever waits for a change.

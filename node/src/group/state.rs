@@ -2,7 +2,7 @@
 
 use super::exchange::CODE_REMOVED;
 use iroh::endpoint::Connection;
-use shoal_api::{Answer, Event};
+use shoal_api::{Answer, Event, Via};
 use shoal_protocol::group::{ALPN, Contact, Group, Member, Standing, WaitingDevice};
 use shoal_protocol::id::DeviceId;
 use shoal_protocol::invite::{InviteTag, OpenInvites};
@@ -95,11 +95,25 @@ impl State {
 
     /// Whether news flow to and from a member.
     pub(super) fn is_connected(&self, device: &DeviceId) -> bool {
-        self.live.iter().any(|live| {
-            live.device == *device
-                && live.connection.alpn() == ALPN
-                && live.connection.close_reason().is_none()
+        self.connections_for_news(device).next().is_some()
+    }
+
+    /// How news flow to and from a member.
+    pub(super) fn via(&self, device: &DeviceId) -> Option<Via> {
+        self.connections_for_news(device).find_map(|connection| {
+            let paths = connection.paths();
+            let selected = paths.iter().find(|path| path.is_selected())?;
+            Some(match selected.is_relay() {
+                true => Via::Relay,
+                false => Via::Direct,
+            })
         })
+    }
+
+    fn connections_for_news(&self, device: &DeviceId) -> impl Iterator<Item = &Connection> {
+        let of_device = self.live.iter().filter(move |live| live.device == *device);
+        let connections = of_device.map(|live| &live.connection);
+        connections.filter(|it| it.alpn() == ALPN && it.close_reason().is_none())
     }
 
     /// Keeps those contacts of members that are newer, and returns them.

@@ -8,7 +8,11 @@ use ed25519_dalek::SigningKey;
 use std::net::SocketAddr;
 
 const DOMAIN: &[u8] = b"shoal contact v1\0";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Told no relays.
+const VERSION_WITHOUT_RELAYS: u8 = 1;
+const SAME: u8 = 0;
+const OTHERS: u8 = 1;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
@@ -23,15 +27,17 @@ pub enum ContactError {
     Signature,
 }
 
-/// The addresses of a device's iroh endpoint.
+/// Where a device's iroh endpoint answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
     /// Whose they are.
     pub device: DeviceId,
     /// When the device said so, milliseconds since 1970 by its own clock: the highest holds.
     pub said_ms: u64,
-    /// The addresses, best first.
+    /// Over UDP, best first.
     pub addresses: Vec<SocketAddr>,
+    /// TCP ports at which its relay answers, best first.
+    pub relays: Vec<SocketAddr>,
 }
 
 impl Contact {
@@ -40,11 +46,13 @@ impl Contact {
     pub fn sign(mut self, key: &SigningKey) -> Vec<u8> {
         self.device = signature::device_of(key);
         self.addresses.truncate(CONTACT_MAX_ADDRESSES);
+        self.relays.truncate(CONTACT_MAX_ADDRESSES);
         let mut w = Writer::new();
         w.u8(VERSION);
         w.raw(self.device.as_bytes());
         w.uint(self.said_ms);
         encode_addresses(&mut w, &self.addresses);
+        encode_relays(&mut w, &self.relays, &self.addresses);
         signature::sign(DOMAIN, w.finish(), key)
     }
 
@@ -62,14 +70,19 @@ impl Contact {
         }
         let (body, signed) = signature::split(bytes)?;
         let mut r = Reader::new(body);
-        if r.u8()? != VERSION {
+        let version = r.u8()?;
+        if version != VERSION && version != VERSION_WITHOUT_RELAYS {
             return Err(DecodeError::Newer.into());
         }
-        let contact = Self {
+        let mut contact = Self {
             device: DeviceId(r.array()?),
             said_ms: r.uint()?,
             addresses: decode_addresses(&mut r, CONTACT_MAX_ADDRESSES)?,
+            relays: Vec::new(),
         };
+        if version == VERSION {
+            contact.relays = decode_relays(&mut r, &contact.addresses, CONTACT_MAX_ADDRESSES)?;
+        }
         r.finish()?;
         signature::check(DOMAIN, body, signed, &contact.device)
             .map_err(|_| ContactError::Signature)?;
@@ -116,6 +129,34 @@ pub(crate) fn decode_addresses(
     Ok(addresses)
 }
 
+/// Most devices have the same numbers for TCP and UDP; then that is all that is said.
+pub(crate) fn encode_relays(w: &mut Writer, relays: &[SocketAddr], addresses: &[SocketAddr]) {
+    if relays == addresses {
+        w.u8(SAME);
+    } else {
+        w.u8(OTHERS);
+        encode_addresses(w, relays);
+    }
+}
+
+pub(crate) fn decode_relays(
+    r: &mut Reader<'_>,
+    addresses: &[SocketAddr],
+    limit: usize,
+) -> Result<Vec<SocketAddr>, DecodeError> {
+    match r.u8()? {
+        SAME => Ok(addresses.to_vec()),
+        OTHERS => {
+            let relays = decode_addresses(r, limit)?;
+            if relays == addresses {
+                return Err(DecodeError::Invalid("addresses are said twice"));
+            }
+            Ok(relays)
+        }
+        _ => Err(DecodeError::Newer),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -131,6 +172,7 @@ mod tests {
                 "192.0.2.1:7462".parse().unwrap(),
                 "[2001:db8::1]:1".parse().unwrap(),
             ],
+            relays: vec!["192.0.2.1:443".parse().unwrap()],
         };
         let bytes = contact.clone().sign(&key);
         assert_eq!(Contact::verify(&bytes), Ok(contact.clone()));
@@ -140,11 +182,47 @@ mod tests {
             assert!(Contact::verify(&changed).is_err(), "bit {at}");
         }
         let many = Contact {
-            addresses: vec!["192.0.2.1:1".parse().unwrap(); 99],
+            addresses: vec!["[2001:db8::1]:1".parse().unwrap(); 99],
+            relays: vec!["[2001:db8::2]:1".parse().unwrap(); 99],
             ..contact
         };
         let bytes = many.sign(&key);
         let read = Contact::verify(&bytes).unwrap();
         assert_eq!(read.addresses.len(), CONTACT_MAX_ADDRESSES);
+        assert_eq!(read.relays.len(), CONTACT_MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn one_number_for_tcp_and_udp_is_said_once() {
+        let key = SigningKey::from_bytes(&[4; 32]);
+        let addresses = vec!["192.0.2.1:7462".parse().unwrap()];
+        let contact = Contact {
+            device: signature::device_of(&key),
+            said_ms: 7,
+            relays: addresses.clone(),
+            addresses,
+        };
+        let same = contact.clone().sign(&key);
+        let none = Contact {
+            relays: Vec::new(),
+            ..contact.clone()
+        };
+        let without = none.clone().sign(&key);
+        assert_eq!(same.len() + 1, without.len(), "a count of none");
+        assert_eq!(Contact::verify(&same), Ok(contact));
+        assert_eq!(Contact::verify(&without), Ok(none));
+    }
+
+    #[test]
+    fn a_contact_of_the_first_version_has_no_relays() {
+        let key = SigningKey::from_bytes(&[4; 32]);
+        let addresses = vec!["192.0.2.1:7462".parse().unwrap()];
+        let mut w = Writer::new();
+        w.u8(VERSION_WITHOUT_RELAYS);
+        w.raw(signature::device_of(&key).as_bytes());
+        w.uint(7);
+        encode_addresses(&mut w, &addresses);
+        let read = Contact::verify(&signature::sign(DOMAIN, w.finish(), &key)).unwrap();
+        assert_eq!((read.addresses, read.relays), (addresses, Vec::new()));
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 mod view;
 
 pub use contact::{Contact, ContactError};
-pub(crate) use contact::{decode_addresses, encode_addresses};
+pub(crate) use contact::{decode_addresses, decode_relays, encode_addresses, encode_relays};
 pub use news::{ALPN, News, WaitingDevice};
 pub use record::hash as record_hash;
 pub use record::{Accepted, Record, Statement, check_device_name};

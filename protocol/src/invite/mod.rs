@@ -17,7 +17,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 const SCHEME: &str = "shoal://pair/";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECK_DOMAIN: &str = "shoal 2026 invite check v1";
 const CHECK_BYTES: usize = 4;
 const TAG_DOMAIN: &str = "shoal 2026 invite tag v1";
@@ -181,6 +181,7 @@ mod tests {
                     "192.0.2.7:7462".parse().unwrap(),
                     "[2001:db8::1]:7462".parse().unwrap(),
                 ],
+                relays: vec!["192.0.2.7:443".parse().unwrap()],
             }),
         }
     }

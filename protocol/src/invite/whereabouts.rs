@@ -5,7 +5,7 @@
 
 use super::{InviteSecret, InviteTag};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::group::{decode_addresses, encode_addresses};
+use crate::group::{decode_addresses, decode_relays, encode_addresses, encode_relays};
 use crate::id::DeviceId;
 use crate::limits::INVITE_MAX_ADDRESSES;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 const KEY_DOMAIN: &str = "shoal 2026 invite whereabouts v1";
 const NONCE_BYTES: usize = 12;
 /// Bytes of sealed whereabouts, at most.
-pub const SEALED_MAX_BYTES: usize = 512;
+pub const SEALED_MAX_BYTES: usize = 640;
 
 /// Where the inviting device is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Whereabouts {
     pub device: DeviceId,
     /// Of its iroh endpoint, best first, at most 8.
     pub addresses: Vec<SocketAddr>,
+    /// TCP ports at which its relay answers, best first, at most 8.
+    pub relays: Vec<SocketAddr>,
 }
 
 /// Why an answer gives no whereabouts.
@@ -76,16 +78,25 @@ impl Whereabouts {
 
     pub(super) fn encode(&self, w: &mut Writer) {
         w.raw(self.device.as_bytes());
-        let fitting = self.addresses.len().min(INVITE_MAX_ADDRESSES);
-        encode_addresses(w, self.addresses.get(..fitting).unwrap_or_default());
+        let addresses = fitting(&self.addresses);
+        encode_addresses(w, addresses);
+        encode_relays(w, fitting(&self.relays), addresses);
     }
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let device = DeviceId(r.array()?);
+        let addresses = decode_addresses(r, INVITE_MAX_ADDRESSES)?;
+        let relays = decode_relays(r, &addresses, INVITE_MAX_ADDRESSES)?;
         Ok(Self {
-            device: DeviceId(r.array()?),
-            addresses: decode_addresses(r, INVITE_MAX_ADDRESSES)?,
+            device,
+            addresses,
+            relays,
         })
     }
+}
+
+fn fitting(addresses: &[SocketAddr]) -> &[SocketAddr] {
+    addresses.get(..INVITE_MAX_ADDRESSES).unwrap_or(addresses)
 }
 
 fn cipher(secret: &InviteSecret) -> ChaCha20Poly1305 {
@@ -102,6 +113,7 @@ mod tests {
         let here = Whereabouts {
             device: DeviceId([9; 32]),
             addresses: vec!["[2001:db8::1]:7462".parse().unwrap(); 20],
+            relays: vec!["[2001:db8::1]:7463".parse().unwrap(); 20],
         };
         let secret = InviteSecret([1; 16]);
         let sealed = here.seal(&secret, [2; 12]);
