@@ -2,7 +2,7 @@
 
 use crate::disk::{Mount, Node};
 use crate::plan::Fault;
-use crate::world::{Step, Weather, World};
+use crate::world::{Step, Watchers, Weather, World};
 use shoal_protocol::path::RelPath;
 use std::collections::BTreeMap;
 
@@ -12,6 +12,13 @@ const NAMES: [&str; 7] = ["a", "b", "c", "d.txt", "e.txt", "f", "g"];
 const TWINS: [&str; 6] = ["a", "A", "caf\u{e9}", "cafe\u{301}", "d.txt", "D.txt"];
 
 impl World {
+    /// Something is done that no watcher sees: only the next look at everything finds it.
+    pub fn unseen(&mut self, deed: impl FnOnce(&mut World)) {
+        self.watchers = Watchers::Asleep;
+        deed(self);
+        self.watchers = Watchers::Awake;
+    }
+
     /// A user writes a file (over a file or link that is there), in a folder that exists.
     pub fn write(&mut self, host: usize, path: &RelPath, bytes: &[u8]) {
         let now_ns = self.wall_ns(host);
@@ -123,6 +130,9 @@ impl World {
     fn wrote_to(&mut self, host: usize, path: &RelPath) {
         self.hosts[host].user_writes += 1;
         self.trace.line(format_args!("  at {path:?}"));
+        if self.watchers == Watchers::Asleep {
+            return;
+        }
         let storm = self.weather == Weather::Storm;
         if storm && self.plan.has(Fault::Watch) && self.luck.chance(200) {
             return;

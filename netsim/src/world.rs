@@ -11,7 +11,7 @@ use crate::sabotage::Sabotage;
 use crate::trace::{Keep, Trace};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync::{BatchId, Command, Event};
+use shoal_protocol::sync::{BatchId, Command, Event, Halt};
 use std::collections::BTreeMap;
 
 /// After this long without work, everything has come to rest.
@@ -70,6 +70,13 @@ pub(crate) enum Weather {
     Calm,
 }
 
+/// Whether watchers see what users do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watchers {
+    Awake,
+    Asleep,
+}
+
 /// All of it.
 #[derive(Debug)]
 pub struct World {
@@ -83,6 +90,7 @@ pub struct World {
     pub trace: Trace,
     pub(crate) now_ms: u64,
     pub(crate) weather: Weather,
+    pub(crate) watchers: Watchers,
     pub(crate) network: Network,
     /// For delays and choices of drivers and the network.
     pub(crate) chance: Random,
@@ -110,6 +118,7 @@ impl World {
             trace: Trace::new(keep),
             now_ms: 1_000,
             weather: Weather::Calm,
+            watchers: Watchers::Awake,
             network: Network::default(),
             chance: Random::new(plan.seed, "chance"),
             whim: Random::new(plan.seed, "whim"),
@@ -222,6 +231,19 @@ impl World {
     pub fn part(&mut self, one: usize, other: usize) {
         self.network.partitioned.insert(pair(one, other));
         self.cut(one, other);
+    }
+
+    /// Lets things happen for a while.
+    ///
+    /// # Errors
+    /// What a checker found.
+    pub fn wait(&mut self, time_ms: u64) -> Result<(), Violation> {
+        self.go_on(self.now_ms + time_ms)
+    }
+
+    /// Why the fileset of a host stands still, if it does.
+    pub fn halted(&self, host: usize) -> Option<Halt> {
+        self.hosts[host].halted
     }
 
     /// What a host has, path by path: `file "bytes"`, `folder`, `link "target"`.

@@ -1,7 +1,7 @@
 //! The end of a look: renames are told from copies, what is gone becomes tombstones, and the brakes decide.
 
 use super::ledger::Draft;
-use super::local::{Late, Scanning, kind_of};
+use super::local::{Late, Root, Scanning, kind_of};
 use super::turn::Turn;
 use super::{Consent, Growing, Halt, Machine};
 use crate::id::ContentHash;
@@ -41,7 +41,12 @@ impl Machine {
         };
         let (gone, sources) = self.survey(turn, &scan)?;
         let of = turn.index.applied_count()?;
-        let emptied = scope == Scope::Everything && !scan.inhabited && of > 1;
+        let empty = match scan.root {
+            Root::Unseen => scope == Scope::Everything,
+            Root::Empty => true,
+            Root::Inhabited => false,
+        };
+        let emptied = empty && of > 1;
         let moved = self.write_late(turn, scan.late, sources)?;
         let gone = gone.saturating_sub(moved.len() as u64);
         if consent == Consent::None && !self.is_settled(turn.now.monotonic_ms, scope, gone) {

@@ -22,8 +22,7 @@ pub(super) struct Scanning {
     /// Whether everything was looked at since the machine was made: nothing is applied before.
     pub(super) looked: bool,
     pub(super) scope: Option<Scope>,
-    /// Whether the root has anything in it.
-    pub(super) inhabited: bool,
+    pub(super) root: Root,
     /// Found, but decided at the end.
     pub(super) late: BTreeMap<RelPath, Late>,
     /// Applied paths that are gone; what was below them is gone too.
@@ -36,6 +35,18 @@ pub(super) struct Scanning {
     pub(super) relook: BTreeSet<Option<RelPath>>,
     /// Too much happened to remember: everything is to be looked at again.
     pub(super) spoiled: bool,
+}
+
+/// What a look has found in the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Root {
+    /// It was not looked at, or not yet.
+    #[default]
+    Unseen,
+    /// Nothing.
+    Empty,
+    /// Something.
+    Inhabited,
 }
 
 /// Something found whose meaning shows at the end of the look.
@@ -109,8 +120,11 @@ impl Machine {
     }
 
     fn on_page<I: Index>(&mut self, turn: &mut Turn<'_, I>, page: Page) -> Read<()> {
-        if page.folder.is_none() && !page.found.is_empty() {
-            self.scan.inhabited = true;
+        if page.folder.is_none() && self.scan.root != Root::Inhabited {
+            self.scan.root = match page.found.is_empty() {
+                true => Root::Empty,
+                false => Root::Inhabited,
+            };
         }
         if let Some(folder) = &page.folder
             && !self.scan.late.contains_key(folder)

@@ -9,6 +9,7 @@ mod twins;
 
 use super::*;
 use crate::sync::action::Problem;
+use crate::sync::event::{Page, Scan};
 use harness::World;
 
 #[test]
@@ -204,6 +205,34 @@ fn a_mass_deletion_halts_and_the_confirmation_travels() {
     assert_eq!((w.halted(0), w.halted(1)), (None, None));
     assert_eq!(w.tree(1), ["other=o"]);
     w.check();
+}
+
+/// Found by the story of Syncthing's issue 5207: what a watcher sees is no look at everything.
+#[test]
+fn a_root_that_is_seen_empty_halts_and_one_that_is_not_does_not() {
+    for (left, halted) in [(0, Some(Halt::Emptied)), (1, None)] {
+        let mut w = World::new(2);
+        for name in ["a", "b", "c"] {
+            w.write(0, name, name);
+        }
+        w.settle();
+        let folder = None;
+        let (after, upto) = (None, None);
+        for name in ["a", "b", "c"].iter().skip(left) {
+            w.remove_unseen(0, name);
+        }
+        let found = w.found_in_root(0);
+        w.turn(0, Event::Scan(Scan::Started(Scope::Folders)));
+        let page = Page {
+            folder,
+            after,
+            upto,
+            found,
+        };
+        w.turn(0, Event::Scan(Scan::Page(page)));
+        w.turn(0, Event::Scan(Scan::Finished));
+        assert_eq!(w.halted(0), halted);
+    }
 }
 
 #[test]

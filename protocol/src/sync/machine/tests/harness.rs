@@ -369,7 +369,12 @@ impl World {
         true
     }
 
-    fn turn(&mut self, at: usize, event: Event) {
+    /// What a look would find in the root now.
+    pub(super) fn found_in_root(&self, at: usize) -> Vec<Found> {
+        page(&self.replicas[at].disk, None).found
+    }
+
+    pub(super) fn turn(&mut self, at: usize, event: Event) {
         self.clock += 1;
         let now = self.now();
         let replica = &mut self.replicas[at];

@@ -1,55 +1,9 @@
-//! Bugs that other programs had, each as a short story. After every story all promises are checked by `settle`.
-#![allow(clippy::unwrap_used)]
+//! Stories of our own, and those whose bug could not be looked up.
 
-use netsim::{Keep, Plan, Sabotage, World};
-use shoal_protocol::path::RelPath;
-
-fn path(text: &str) -> RelPath {
-    RelPath::new(text).unwrap()
-}
-
-/// A world at rest with these files (and the folders above them) everywhere.
-fn world(hosts: usize, files: &[(&str, &str)]) -> World {
-    let mut world = World::new(Plan::scenario(hosts), Sabotage::None, Keep::Hash);
-    for (name, bytes) in files {
-        let mut folders = Vec::new();
-        let mut at = path(name).parent();
-        while let Some(folder) = at {
-            at = folder.parent();
-            folders.push(folder);
-        }
-        for folder in folders.iter().rev() {
-            world.mkdir(0, folder);
-        }
-        world.write(0, &path(name), bytes.as_bytes());
-    }
-    world.settle().unwrap();
-    world
-}
-
-/// Settles, and gives the one tree that all have.
-fn settled(mut world: World) -> Vec<String> {
-    world.settle().unwrap();
-    let tree = world.tree(0);
-    for host in 1..world.hosts.len() {
-        assert_eq!(world.tree(host), tree);
-    }
-    tree
-}
-
-fn has(tree: &[String], row: &str) -> bool {
-    tree.iter().any(|it| it == row)
-}
-
-/// Some copy of a conflict has these bytes.
-fn has_copy(tree: &[String], bytes: &str) -> bool {
-    let end = format!("file {bytes:?}");
-    tree.iter()
-        .any(|it| it.contains(".conflict-") && it.ends_with(&end))
-}
+use super::{has, has_copy, path, settled, world};
 
 #[test]
-fn syncthing_1787_a_file_is_renamed_here_and_edited_there() {
+fn a_file_is_renamed_here_and_edited_there() {
     let mut world = world(2, &[("report", "[00000001]")]);
     world.part(0, 1);
     world.rename(0, &path("report"), &path("final"));
@@ -63,7 +17,7 @@ fn syncthing_1787_a_file_is_renamed_here_and_edited_there() {
 }
 
 #[test]
-fn owncloud_client_7441_a_file_is_edited_in_a_folder_that_is_renamed_elsewhere() {
+fn a_file_is_edited_in_a_folder_that_is_renamed_elsewhere() {
     let mut world = world(2, &[("old/f", "[00000001]"), ("old/g", "[00000002]")]);
     world.part(0, 1);
     world.rename(0, &path("old"), &path("new"));
@@ -77,7 +31,7 @@ fn owncloud_client_7441_a_file_is_edited_in_a_folder_that_is_renamed_elsewhere()
 }
 
 #[test]
-fn nextcloud_desktop_3741_a_folder_is_deleted_here_and_a_file_is_edited_in_it_there() {
+fn a_folder_is_deleted_here_and_a_file_is_edited_in_it_there() {
     let mut world = world(2, &[("d/f", "[00000001]"), ("d/g", "[00000002]")]);
     world.part(0, 1);
     world.delete(0, &path("d"));
@@ -87,7 +41,7 @@ fn nextcloud_desktop_3741_a_folder_is_deleted_here_and_a_file_is_edited_in_it_th
 }
 
 #[test]
-fn syncthing_2416_a_file_becomes_a_folder_while_it_is_edited_elsewhere() {
+fn a_file_becomes_a_folder_while_it_is_edited_elsewhere() {
     let mut world = world(2, &[("x", "[00000001]")]);
     world.part(0, 1);
     world.delete(0, &path("x"));
@@ -112,7 +66,7 @@ fn two_edits_at_once_both_stay() {
 }
 
 #[test]
-fn unison_769_names_are_swapped_and_nothing_is_lost() {
+fn names_are_swapped_and_nothing_is_lost() {
     let mut world = world(2, &[("a", "[00000001]"), ("b", "[00000002]")]);
     world.rename(0, &path("a"), &path("aside"));
     world.rename(0, &path("b"), &path("a"));
@@ -122,7 +76,7 @@ fn unison_769_names_are_swapped_and_nothing_is_lost() {
 }
 
 #[test]
-fn syncthing_5566_a_deleted_file_does_not_come_back_from_a_device_that_was_away() {
+fn a_deleted_file_does_not_come_back_from_a_device_that_was_away() {
     let mut world = world(3, &[("f", "[00000001]"), ("g", "[00000002]")]);
     world.crash(2);
     world.delete(0, &path("f"));
