@@ -13,7 +13,7 @@ impl World {
             return;
         };
         if self.hosts[number].staging.contains_key(&content) {
-            self.handle(number, Event::Fetched(content));
+            self.handle(number, Event::Fetched(vec![content]));
             return;
         }
         let ill = self.weather == Weather::Storm && self.plan.has(Fault::Disk);
@@ -32,7 +32,7 @@ impl World {
             } else if let Some(bytes) = self.served(peer, &content) {
                 self.hosts[number].staging.insert(content, bytes);
                 self.busy();
-                self.handle(number, Event::Fetched(content));
+                self.handle(number, Event::Fetched(vec![content]));
                 return;
             }
         }

@@ -80,4 +80,4 @@ pub const SYNC_ROUND_MAX_PATHS: usize = 512;
 /// Paths that wait for work in memory; with more, the whole index is walked instead.
 pub const SYNC_TODO_MAX_PATHS: usize = 1 << 16;
 /// Contents that are fetched at the same time.
-pub const SYNC_FETCHES_MAX: usize = 256;
+pub const SYNC_FETCHES_MAX: usize = 2048;

@@ -1,6 +1,7 @@
 //! Relative paths inside a tree: UTF-8 components that name something below, never above.
 
 use crate::limits::{NAME_MAX_BYTES, PATH_MAX_BYTES, PATH_MAX_DEPTH};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Why a text is no path inside a tree.
@@ -106,13 +107,22 @@ pub fn check_name(name: &str) -> Result<(), PathError> {
 }
 
 impl Ord for RelPath {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.components().cmp(other.components())
+    fn cmp(&self, other: &Self) -> Ordering {
+        // No name has a '/', and none has anything below it in a name: where two paths differ first, the one that
+        // ends a name there comes first. The same as comparing component by component, without looking for them.
+        let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
+        let common = ours.iter().zip(theirs).position(|(a, b)| a != b);
+        match common.and_then(|at| Some((ours.get(at)?, theirs.get(at)?))) {
+            Some((b'/', _)) => Ordering::Less,
+            Some((_, b'/')) => Ordering::Greater,
+            Some((a, b)) => a.cmp(b),
+            None => ours.len().cmp(&theirs.len()),
+        }
     }
 }
 
 impl PartialOrd for RelPath {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -162,6 +172,25 @@ mod tests {
             Err(PathError::LongPath)
         );
         assert!(RelPath::from_components(["a/b"]).is_err());
+    }
+
+    #[test]
+    fn the_order_is_that_of_components() {
+        let names = ["a", "a!", "a.b", "a0", "b", "\u{1}", "é", "日本"];
+        let mut paths: Vec<RelPath> = Vec::new();
+        for one in names {
+            paths.push(RelPath::new(one).unwrap());
+            for two in names {
+                paths.push(RelPath::new(&format!("{one}/{two}")).unwrap());
+                paths.push(RelPath::new(&format!("{one}/{two}/a")).unwrap());
+            }
+        }
+        for one in &paths {
+            for two in &paths {
+                let by_components = one.components().cmp(two.components());
+                assert_eq!(one.cmp(two), by_components, "{one:?} and {two:?}");
+            }
+        }
     }
 
     #[test]

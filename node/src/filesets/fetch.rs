@@ -204,8 +204,8 @@ impl Fetcher {
         };
         let done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         let failures = self.settle(&load, &done, result.err());
-        for content in done {
-            self.tell(Event::Fetched(content));
+        if !done.is_empty() {
+            self.tell(Event::Fetched(done));
         }
         for (content, why) in failures {
             self.tell(Event::FetchFailed { content, why });

@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 /// Threads that hash during a look.
 const HASHING_THREADS_MAX: usize = 4;
 
+/// Operations that are carried out in one go, about: each may have a file open.
+const APPLIED_AT_ONCE: usize = 512;
+
 /// Something to do.
 pub(super) enum Job {
     /// Look at the whole tree.
@@ -67,14 +70,30 @@ impl Hands {
 
 impl Workplace {
     fn work(&self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
             if self.ended.load(Ordering::Relaxed) {
                 return;
             }
             match job {
                 Job::LookAtEverything => self.look(Look::Everything),
                 Job::LookAt(folders) => self.look(Look::Folders(&folders)),
-                Job::Apply(ops) => self.apply(&ops),
+                Job::Apply(mut ops) => {
+                    // Each call waits for the disk once: what came meanwhile goes along. No operation that is given out
+                    // needs what another one that is under way does.
+                    while ops.len() < APPLIED_AT_ONCE
+                        && let Ok(job) = jobs.try_recv()
+                    {
+                        match job {
+                            Job::Apply(more) => ops.extend(more),
+                            other => {
+                                next = Some(other);
+                                break;
+                            }
+                        }
+                    }
+                    self.apply(&ops);
+                }
                 Job::Unstage(content) => {
                     if let Err(error) = self.replica.unstage(&content) {
                         tracing::debug!(%error, "staging keeps a content that is not wanted");

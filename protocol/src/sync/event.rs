@@ -33,8 +33,8 @@ pub enum Event {
         /// What.
         message: Message,
     },
-    /// The content is in staging, verified and durable.
-    Fetched(ContentHash),
+    /// These contents are in staging, verified. All that came at one time is best told at one time.
+    Fetched(Vec<ContentHash>),
     /// No peer that was asked could give it.
     FetchFailed {
         /// Which content.

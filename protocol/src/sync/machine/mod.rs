@@ -124,7 +124,7 @@ impl Machine {
             Event::PeerConnected(peer) => self.on_connected(&mut turn, peer),
             Event::PeerGone(peer) => self.on_gone(peer),
             Event::Received { peer, message } => self.on_message(&mut turn, peer, message)?,
-            Event::Fetched(content) => self.on_fetched(content),
+            Event::Fetched(contents) => self.on_fetched(contents),
             Event::FetchFailed { content, why } => self.on_fetch_failed(&mut turn, content, why),
             Event::Applied(outcomes) => self.on_applied(&mut turn, outcomes)?,
             Event::Persisted(id) => self.on_persisted(&mut turn, id),

@@ -146,13 +146,16 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_fetched(&mut self, content: ContentHash) {
-        let Some(paths) = self.work.fetches.remove(&content) else {
-            return;
-        };
-        self.work.stalled = false;
-        self.work.staged.insert(content);
-        self.work.dirty_all(paths);
+    pub(super) fn on_fetched(&mut self, contents: Vec<ContentHash>) {
+        for content in contents {
+            let Some(paths) = self.work.fetched(&content) else {
+                continue;
+            };
+            self.work.staged.insert(content);
+            for path in paths {
+                self.work.ready(path);
+            }
+        }
     }
 
     pub(super) fn on_fetch_failed<I: Index>(
@@ -161,10 +164,9 @@ impl Machine {
         content: ContentHash,
         why: FetchFailure,
     ) {
-        let Some(paths) = self.work.fetches.remove(&content) else {
+        let Some(paths) = self.work.fetched(&content) else {
             return;
         };
-        self.work.stalled = false;
         let problem = match why {
             FetchFailure::NotThere | FetchFailure::Broken => Problem::NoContent,
             FetchFailure::NoSpace => Problem::Disk(Failure::NoSpace),

@@ -254,13 +254,15 @@ pub(super) fn copies_of<I: Index>(
 ) -> Read<Vec<(RelPath, Applied)>> {
     let prefix = copy_prefix(path);
     let mut after = prefix.clone();
+    let parent = path.parent();
     let mut copies = Vec::new();
+    // Almost no path has a copy: one row tells.
+    let mut rows = 1;
     loop {
-        let page = turn.index.applied_children(
-            path.parent().as_ref(),
-            Some(&after),
-            SYNC_ROUND_MAX_PATHS,
-        )?;
+        let page = turn
+            .index
+            .applied_children(parent.as_ref(), Some(&after), rows)?;
+        rows = SYNC_ROUND_MAX_PATHS;
         for (at, _) in page.iter() {
             if !at.name().starts_with(&prefix) {
                 return Ok(copies);

@@ -5,7 +5,7 @@ use super::turn::Turn;
 use super::twins::Twins;
 use super::{Halt, Machine};
 use crate::id::ContentHash;
-use crate::limits::{SYNC_ROUND_MAX_PATHS, SYNC_TODO_MAX_PATHS};
+use crate::limits::{SYNC_FETCHES_MAX, SYNC_ROUND_MAX_PATHS, SYNC_TODO_MAX_PATHS};
 use crate::path::RelPath;
 use crate::sync::action::{Action, OpId, Problem, Report, Source};
 use crate::sync::applied::Role;
@@ -32,6 +32,8 @@ const FLIGHTS_MAX: usize = 2_048;
 pub(super) struct Work {
     /// Paths to compare with what is materialised.
     dirty: BTreeSet<RelPath>,
+    /// The same for paths whose content has come: they need nothing that is scarce.
+    ready: BTreeSet<RelPath>,
     /// Materialised paths that should go; they go when nothing else is to be compared, so that a rename can use them.
     removals: BTreeMap<RelPath, Removal>,
     /// Paths that wait for operations under way.
@@ -136,6 +138,26 @@ impl Work {
             self.dirty_one(twin);
         }
         self.dirty_one(path);
+    }
+
+    /// The content of these paths is in staging, or never comes from where it was asked.
+    pub(super) fn fetched(&mut self, content: &ContentHash) -> Option<BTreeSet<RelPath>> {
+        let paths = self.fetches.remove(content)?;
+        // Not at the first free place: each look at those who wait takes time.
+        self.stalled &= self.fetches.len() > SYNC_FETCHES_MAX / 2;
+        Some(paths)
+    }
+
+    /// A path whose content has come.
+    pub(super) fn ready(&mut self, path: RelPath) {
+        for twin in self.twins.waiting_for(&path) {
+            self.dirty_one(twin);
+        }
+        self.up_to_date = false;
+        if let Some(retry) = self.retry.get_mut(&path) {
+            retry.at_ms = None;
+        }
+        self.ready.insert(path);
     }
 
     fn dirty_one(&mut self, path: RelPath) {
@@ -335,6 +357,7 @@ impl Work {
     /// Whether nothing is under way or about to be.
     pub(super) fn is_idle(&self) -> bool {
         self.dirty.is_empty()
+            && self.ready.is_empty()
             && self.removals.is_empty()
             && self.later.is_empty()
             && self.held.is_empty()
@@ -375,11 +398,8 @@ impl Machine {
         }
         let mut round = super::plan::Round::default();
         let mut picked = 0;
-        while picked < SYNC_ROUND_MAX_PATHS && !self.work.stalled {
-            if self.work.dirty.is_empty() {
-                self.walk_on(turn)?;
-            }
-            let Some(path) = self.work.dirty.pop_first() else {
+        while picked < SYNC_ROUND_MAX_PATHS {
+            let Some(path) = self.next_path(turn)? else {
                 break;
             };
             picked += 1;
@@ -387,13 +407,30 @@ impl Machine {
                 self.consider(turn, &mut round, &path)?;
             }
         }
-        if self.work.dirty.is_empty() || self.work.stalled {
+        let none_left = self.work.dirty.is_empty() && self.work.ready.is_empty();
+        if none_left || self.work.stalled {
             self.pick_removals(turn, &mut round)?;
         }
         self.execute(turn, round)?;
-        let more = !self.work.dirty.is_empty() && !self.work.stalled || self.work.is_walking();
+        let more = !self.work.ready.is_empty()
+            || !self.work.dirty.is_empty() && !self.work.stalled
+            || self.work.is_walking();
         self.work.again |= more && self.work.flights.len() < FLIGHTS_MAX && turn.writes.is_empty();
         Ok(())
+    }
+
+    /// The next path to compare.
+    fn next_path<I: Index>(&mut self, turn: &Turn<'_, I>) -> Read<Option<RelPath>> {
+        if let Some(path) = self.work.ready.pop_first() {
+            return Ok(Some(path));
+        }
+        if self.work.stalled {
+            return Ok(None);
+        }
+        if self.work.dirty.is_empty() {
+            self.walk_on(turn)?;
+        }
+        Ok(self.work.dirty.pop_first())
     }
 
     pub(super) fn is_stream_open<I: Index>(&self, turn: &Turn<'_, I>) -> bool {

@@ -454,7 +454,7 @@ impl World {
             Some(text) => {
                 self.fetched += text.len();
                 self.replicas[at].staging.insert(content, text);
-                Event::Fetched(content)
+                Event::Fetched(vec![content])
             }
             None => Event::FetchFailed {
                 content,
