@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::options::Options;
 use crate::peers::{self, Peer};
-use crate::web;
+use crate::{sync, web};
 
 /// A program that is not here.
 pub(crate) struct Missing {
@@ -20,12 +20,17 @@ pub(crate) struct Asked {
     pub(crate) present: Vec<Box<dyn Peer>>,
     /// Whether nginx is measured beside the node's pages.
     pub(crate) web: bool,
+    /// Whether Syncthing is measured beside two nodes.
+    pub(crate) sync: bool,
     pub(crate) missing: Vec<Missing>,
 }
 
 /// Looks who is there.
 pub(crate) fn look(options: &Options) -> Result<Asked> {
-    let known: Vec<&str> = peers::names().into_iter().chain([web::NAME]).collect();
+    let known: Vec<&str> = peers::names()
+        .into_iter()
+        .chain([web::NAME, sync::NAME])
+        .collect();
     for name in &options.only {
         ensure!(
             known.contains(&name.as_str()),
@@ -47,16 +52,22 @@ pub(crate) fn look(options: &Options) -> Result<Asked> {
             });
         }
     }
-    let web = is_asked(options, web::NAME);
-    let lacks = web.then(web::missing).flatten();
-    let web = web && lacks.is_none();
-    missing.extend(lacks.map(|install| Missing {
-        name: web::NAME,
-        install,
-    }));
+    let mut whether = |name: &'static str, lacks: Option<String>| {
+        let asked = is_asked(options, name);
+        let there = lacks.is_none();
+        missing.extend(
+            lacks
+                .filter(|_| asked)
+                .map(|install| Missing { name, install }),
+        );
+        asked && there
+    };
+    let web = whether(web::NAME, web::missing());
+    let sync = whether(sync::NAME, sync::missing(options));
     Ok(Asked {
         present,
         web,
+        sync,
         missing,
     })
 }

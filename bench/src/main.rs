@@ -12,6 +12,7 @@ mod payload;
 mod peers;
 mod process;
 mod report;
+mod sync;
 mod tracker;
 mod trial;
 mod watch;
@@ -50,19 +51,24 @@ fn run() -> Result<ExitCode> {
     let Asked {
         present,
         web,
+        sync,
         missing,
     } = install::look(&options)?;
     ensure!(
-        web || !present.is_empty(),
-        "nothing to measure; known names: {}, {}",
+        web || sync || !present.is_empty(),
+        "nothing to measure; known names: {}, {}, {}",
         peers::names().join(", "),
-        web::NAME
+        web::NAME,
+        sync::NAME
     );
     let payloads = Payloads::generate(bench.dir(), &options)?;
     let mut report = Report::new(&options, &network, missing);
     measure(&bench, &payloads, &present, &mut report)?;
     if web {
         report.web = web::measure(&bench, &options.absolute()?, &payloads)?;
+    }
+    if sync {
+        report.sync = sync::measure(&bench, &options.absolute()?)?;
     }
     if options.json {
         println!("{}", serde_json::to_string(&report.to_json())?);

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+
+use crate::sync::{Job, Side};
 
 /// Measures shoal beside sendme, rqbit, aria2, magic-wormhole and rsync: one big file, and many small ones; and what a
 /// browser gets from it beside nginx.
@@ -46,6 +48,15 @@ pub(crate) struct Options {
     /// Run both ends of shoal under `perf record`; the recordings go here.
     #[arg(long, value_name = "DIR")]
     pub(crate) profile: Option<PathBuf>,
+    /// What two devices do beside Syncthing; jobs that others need are done too.
+    #[arg(long, value_name = "JOB", value_delimiter = ',', value_enum, default_values_t = Job::value_variants().to_vec())]
+    pub(crate) jobs: Vec<Job>,
+    /// Only one of the two in those jobs.
+    #[arg(long, value_name = "PROGRAM", value_enum)]
+    pub(crate) alone: Option<Side>,
+    /// The Syncthing program [default: the one in PATH].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) syncthing: Option<PathBuf>,
     /// Print JSON: every sample, the medians and the goals.
     #[arg(long)]
     pub(crate) json: bool,
@@ -69,6 +80,7 @@ impl Options {
         Ok(Self {
             dir: absolute(&self.dir)?,
             peers: absolute(&self.peers)?,
+            syncthing: self.syncthing.as_ref().map(absolute).transpose()?,
             shoal: self.shoal.as_ref().map(absolute).transpose()?,
             profile: self.profile.as_ref().map(absolute).transpose()?,
             ..self.clone()

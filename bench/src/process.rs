@@ -152,6 +152,10 @@ impl Process {
         Ok(usage)
     }
 
+    pub(crate) fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// What it has used until now.
     pub(crate) fn usage(&self) -> Result<Usage> {
         Ok(Usage {

@@ -10,10 +10,12 @@ use crate::install::Missing;
 use crate::options::Options;
 use crate::payload::Kind;
 use crate::process::Usage;
+use crate::sync::Figure;
 use crate::trial::Sample;
 use crate::web::Answer;
 
 mod goals;
+mod sync;
 mod web;
 
 use goals::Goal;
@@ -64,6 +66,8 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     /// What was asked of node and nginx.
     pub(crate) web: Vec<Answer>,
+    /// What two devices did.
+    pub(crate) sync: Vec<Figure>,
 }
 
 impl Report {
@@ -95,6 +99,7 @@ impl Report {
             missing,
             rows: Vec::new(),
             web: Vec::new(),
+            sync: Vec::new(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Report {
             }
         }
         text.push_str(&web::table(&self.web));
+        text.push_str(&sync::table(&self.sync));
         let goals = goals::all(self);
         text.push_str("\n### To reach\n\n| goal | measured | |\n|---|---|---|\n");
         for goal in goals {
@@ -159,7 +165,7 @@ impl Report {
             .map(|it| json!({"name": it.name, "install": it.install}))
             .collect();
         let goals: Vec<Value> = goals::all(self).iter().map(Goal::to_json).collect();
-        json!({"setting": self.header, "rows": rows, "web": self.web, "goals": goals, "not_run": missing})
+        json!({"setting": self.header, "rows": rows, "web": self.web, "sync": self.sync, "goals": goals, "not_run": missing})
     }
 
     fn table(&self, rows: &[&Row]) -> String {

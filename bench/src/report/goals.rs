@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Report, Row, web};
+use super::{Report, Row, sync, web};
 use crate::payload::Kind;
 use crate::web::Job;
 
@@ -52,7 +52,7 @@ impl std::fmt::Display for Verdict {
 
 /// All goals, judged.
 pub(crate) fn all(report: &Report) -> Vec<Goal> {
-    vec![
+    let mut goals = vec![
         ratio(
             report,
             "one file over iroh at least 1.5 times as fast as sendme",
@@ -85,7 +85,9 @@ pub(crate) fn all(report: &Report) -> Vec<Goal> {
             1.0,
         ),
         web::page(report),
-    ]
+    ];
+    goals.extend(sync::goals(report));
+    goals
 }
 
 fn ratio(report: &Report, what: &str, of: (&str, &str, Kind), least: f64) -> Goal {
