@@ -20,6 +20,10 @@ pub(super) const MASS_MIN_PATHS: u64 = 50;
 const GROWING_MIN_PATHS: u64 = 20;
 /// How long so many paths must be gone, and no more of them go, before they are taken for deleted.
 const MASS_SETTLE_MS: u64 = 1_000;
+/// The same for fewer.
+const FEW_SETTLE_MS: u64 = 300;
+/// How long a deletion that never ends is waited for, milliseconds: some programs delete files all the time.
+const GROWING_MAX_MS: u64 = 300_000;
 
 /// Where content that moved can have come from.
 type Sources = BTreeMap<ContentHash, Vec<RelPath>>;
@@ -49,7 +53,11 @@ impl Machine {
         let emptied = empty && of > 1;
         let moved = self.write_late(turn, scan.late, sources)?;
         let gone = gone.saturating_sub(moved.len() as u64);
-        if consent == Consent::None && !self.is_settled(turn.now.monotonic_ms, scope, gone) {
+        // A root that is found empty is no beginning of anything.
+        if consent == Consent::None
+            && !emptied
+            && !self.is_settled(turn.now.monotonic_ms, scope, gone, &scan.vanished)
+        {
             return Ok(());
         }
         let mass = gone >= MASS_MIN_PATHS && gone.saturating_mul(2) > of;
@@ -82,29 +90,64 @@ impl Machine {
     }
 
     /// Whether a deletion is over. Many files do not go at once, and a brake that counted each part of them alone would never bite:
-    /// as long as more of them go, none is taken for deleted.
-    fn is_settled(&mut self, now_ms: u64, scope: Scope, gone: u64) -> bool {
-        let seen = self.brake.growing;
-        if scope == Scope::Folders && seen.is_some() {
+    /// as long as more of them go, none is taken for deleted. Few are looked at once more where they were, many with everything.
+    fn is_settled(
+        &mut self,
+        now_ms: u64,
+        scope: Scope,
+        gone: u64,
+        vanished: &BTreeSet<RelPath>,
+    ) -> bool {
+        let seen = self.brake.growing.take();
+        let everything = scope == Scope::Everything;
+        if let Some(seen) = &seen
+            && !everything
+            && (seen.folders.is_empty() || gone == 0 && seen.look_at_ms.is_some())
+        {
+            // It is no answer to what was asked.
+            self.brake.growing = Some(seen.clone());
             return gone == 0;
         }
-        if gone < GROWING_MIN_PATHS {
-            self.brake.growing = None;
+        let asked = seen.as_ref().filter(|seen| seen.look_at_ms.is_none());
+        let before = match (&seen, asked) {
+            (Some(seen), None) if !everything => seen.gone,
+            _ => 0,
+        };
+        let few = before + gone < GROWING_MIN_PATHS;
+        if gone == 0 || few && everything || few && asked.is_some_and(|asked| asked.gone == gone) {
             return true;
         }
-        let same = seen.filter(|seen| scope == Scope::Everything && seen.gone == gone);
-        let settles_at_ms = match same {
-            Some(seen) if seen.settles_at_ms <= now_ms => {
-                self.brake.growing = None;
-                return true;
-            }
-            Some(seen) => seen.settles_at_ms,
-            None => now_ms + MASS_SETTLE_MS,
-        };
+        let since_ms = seen.as_ref().map_or(now_ms, |seen| seen.since_ms);
+        if now_ms.saturating_sub(since_ms) >= GROWING_MAX_MS {
+            return true;
+        }
+        if few {
+            let mut folders = seen
+                .as_ref()
+                .map_or_else(BTreeSet::new, |it| it.folders.clone());
+            folders.extend(vanished.iter().map(RelPath::parent));
+            let at_ms = seen.and_then(|seen| seen.look_at_ms);
+            let at_ms = at_ms.unwrap_or(now_ms + FEW_SETTLE_MS);
+            self.brake.growing = Some(Growing {
+                gone: before + gone,
+                since_ms,
+                look_at_ms: Some(at_ms),
+                settles_at_ms: at_ms,
+                folders,
+            });
+            return false;
+        }
+        let same = seen.filter(|seen| everything && seen.folders.is_empty() && seen.gone == gone);
+        let settles_at_ms = same.map_or(now_ms + MASS_SETTLE_MS, |seen| seen.settles_at_ms);
+        if settles_at_ms <= now_ms {
+            return true;
+        }
         self.brake.growing = Some(Growing {
             gone,
+            since_ms,
             look_at_ms: Some(settles_at_ms),
             settles_at_ms,
+            folders: BTreeSet::new(),
         });
         false
     }
@@ -117,7 +160,10 @@ impl Machine {
         };
         if let Some(growing) = self.brake.growing.as_mut().filter(due) {
             growing.look_at_ms = None;
-            Self::look_again(turn);
+            match growing.folders.is_empty() {
+                true => Self::look_again(turn),
+                false => Self::look_at(turn, growing.folders.iter().cloned()),
+            }
         }
     }
 

@@ -36,6 +36,7 @@ use crate::path::RelPath;
 use ledger::Ledger;
 use local::Scanning;
 use peers::Peers;
+use std::collections::BTreeSet;
 use turn::Turn;
 use work::Work;
 
@@ -75,14 +76,17 @@ struct Brake {
 }
 
 /// A deletion that may still go on: files vanish one after the other, and a look in between sees a part of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Growing {
-    /// How many were gone at the last look.
+    /// How many were gone at the last look, or at the looks since one was asked for.
     gone: u64,
+    since_ms: u64,
     /// When it is to be looked at again, in milliseconds of [`Now::monotonic_ms`]; none when that was asked for.
     look_at_ms: Option<u64>,
     /// From when on the same number means that it is over.
     settles_at_ms: u64,
+    /// Where few are gone; nothing when it is so many that everything is to be looked at.
+    folders: BTreeSet<Option<RelPath>>,
 }
 
 /// What a person answered to a halt.
@@ -141,7 +145,8 @@ impl Machine {
         }
         let stream_ms = self.peers.open_until_ms();
         let stream_ms = stream_ms.filter(|_| self.work.waits_for_stream());
-        let growing_ms = self.brake.growing.and_then(|growing| growing.look_at_ms);
+        let growing_ms = self.brake.growing.as_ref();
+        let growing_ms = growing_ms.and_then(|growing| growing.look_at_ms);
         let others = stream_ms.into_iter().chain(growing_ms);
         self.work.next_ms().into_iter().chain(others).min()
     }

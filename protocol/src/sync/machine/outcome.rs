@@ -133,15 +133,16 @@ impl Machine {
         }
     }
 
-    /// Reports a problem the first time, and tries again after a while.
+    /// Reports a problem when it is a new one, and tries again after a while.
     pub(super) fn give_up<I: Index>(
         &mut self,
         turn: &mut Turn<'_, I>,
         path: &RelPath,
         problem: Problem,
     ) {
-        let now_ms = turn.now.monotonic_ms;
-        if self.work.retry(path, now_ms, Some(problem)) == 1 {
+        let is_told = self.work.problem_of(path) == Some(problem);
+        self.work.retry(path, turn.now.monotonic_ms, Some(problem));
+        if !is_told {
             Self::complain(turn, path, problem);
         }
     }

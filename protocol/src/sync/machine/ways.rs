@@ -253,10 +253,7 @@ impl Machine {
         }
         let from = self.who_has(wanted);
         if from.is_empty() {
-            let now_ms = turn.now.monotonic_ms;
-            if self.work.retry(path, now_ms, Some(Problem::NoContent)) == 1 {
-                Self::complain(turn, path, Problem::NoContent);
-            }
+            self.give_up(turn, path, Problem::NoContent);
             return;
         }
         self.work.staging_used = true;

@@ -319,6 +319,11 @@ impl Work {
         retry.attempts
     }
 
+    /// Why a path is to be tried again.
+    pub(super) fn problem_of(&self, path: &RelPath) -> Option<Problem> {
+        self.retry.get(path)?.problem
+    }
+
     pub(super) fn succeeded(&mut self, path: &RelPath) {
         self.retry.remove(path);
     }
