@@ -1,61 +1,15 @@
-//! Folders that are kept the same when things go wrong: killed nodes, emptied folders, devices that go.
+//! Folders that are kept the same when things go wrong: emptied folders, devices that come, go and come back.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
-use serde_json::Value;
-use shoal_tests::{Deadline, Device, Kept, Random, Seen, poll, seen, settle, two};
+use serde_json::{Value, json};
+use shoal_tests::{Deadline, Device, Kept, alike, poll, settle, two};
 
 /// Files of a fileset that is large enough for the brake against mass deletion.
 const MANY: usize = 80;
-
-#[test]
-fn killed_nodes_lose_nothing_and_leave_nothing_behind() {
-    let mut random = Random::from_env("killed_nodes_lose_nothing_and_leave_nothing_behind");
-    let (mut one, mut two) = two();
-    for round in 0..4_u64 {
-        for number in 0..150 {
-            let bytes = 1 + random.below(20_000) as usize;
-            one.write(
-                &format!("{round}/{}/{number}", number % 7),
-                random.bytes(bytes),
-            );
-        }
-        one.write(&format!("{round}/big"), random.bytes(6 << 20));
-        two.write(&format!("back/{round}"), random.bytes(3 << 20));
-        let so_far = 20 + random.below(100) as usize;
-        let at = two.at(&round.to_string());
-        poll(Deadline::secs(40), "some of it", || {
-            let there = fs::read_dir(&at).into_iter().flatten();
-            let folders = there
-                .flatten()
-                .filter_map(|it| fs::read_dir(it.path()).ok());
-            Ok((folders.flatten().count() >= so_far).then_some(()))
-        })
-        .unwrap();
-        let victim = if round % 2 == 0 { &mut two } else { &mut one };
-        victim.device.kill();
-        // What happens while it is away counts, too.
-        victim.write(&format!("meanwhile/{round}"), round.to_string());
-        victim.device.start();
-    }
-    let complete = |it: &Kept| {
-        let found = seen(&it.folder).unwrap_or_default();
-        let files = found.values().filter(|it| matches!(it, Seen::File { .. }));
-        files.count() == 4 * (150 + 3)
-    };
-    poll(Deadline::secs(40), "all files on both", || {
-        Ok((complete(&one) && complete(&two)).then_some(()))
-    })
-    .unwrap();
-    let expected = one.seen();
-    settle(&[&one, &two], &expected);
-    for kept in [&one, &two] {
-        assert_eq!(kept.conflicts(), [] as [Value; 0]);
-        assert_eq!(kept.staged(), [""; 0]);
-    }
-}
 
 #[test]
 fn a_pause_holds_over_a_restart() {
@@ -190,6 +144,101 @@ fn a_third_device_hears_what_two_missed_and_a_removed_one_nothing() {
     });
     assert_eq!(two.seen(), left);
     assert_eq!(left.len(), 3);
+}
+
+#[test]
+fn a_device_that_is_alone_brings_its_filesets_along() {
+    // Both people began with `shoal add`, which is what most do.
+    let (one, mut two) = (Kept::adds(Device::new()), Kept::adds(Device::new()));
+    one.write("same", "on both");
+    one.write("ours", "only here");
+    two.write("same", "on both");
+    two.write("theirs/deep", "only there");
+    let photos = two.device.home.beside().join("Photos");
+    fs::create_dir(&photos).unwrap();
+    fs::write(photos.join("1.jpg"), "a photo").unwrap();
+    let add = ["add", photos.to_str().unwrap()];
+    two.shoal(&add).success().unwrap();
+    two.shoal(&["pause", "Photos"]).success().unwrap();
+    let (before, inode) = (two.seen(), fs::metadata(two.at("same")).unwrap().ino());
+
+    let (mut inviting, invite) = one.device.invite(&["--yes"]);
+    let joined = two.device.bring(invite["invite"].as_str().unwrap(), &[]);
+    let lines = joined.success().unwrap().lines().unwrap();
+    assert_eq!(lines[0]["brings"], json!(["Photos", "work"]), "{lines:?}");
+    inviting.event("paired", Deadline::secs(20)).unwrap();
+    // What is not written down by now comes never.
+    two.device.kill();
+    two.device.start();
+    one.device.is_connected_to(&[&two.device]);
+    let clash = |it: &Value| it["why"].as_str().is_some_and(|why| why.contains("also"));
+    for kept in [&one, &two] {
+        kept.until("the other one of that name", clash);
+    }
+    assert_eq!(two.seen(), before);
+    assert_eq!(fs::metadata(two.at("same")).unwrap().ino(), inode);
+
+    // What was paused is paused, and can be joined when it is not.
+    two.shoal(&["resume", "Photos"]).success().unwrap();
+    let into = one.device.home.beside().join("Photos");
+    poll(Deadline::secs(20), "the photos", || {
+        let joined = one.shoal(&["join", "Photos", into.to_str().unwrap()]);
+        Ok((joined.code == Some(0)).then_some(()))
+    })
+    .unwrap();
+    poll(Deadline::secs(20), "a photo", || {
+        Ok(into.join("1.jpg").exists().then_some(()))
+    })
+    .unwrap();
+
+    // The hint of the clash makes the two one.
+    let hint = two.view()["hint"].as_str().unwrap().to_owned();
+    let id = hint.split("join ").nth(1).unwrap().split(' ').next();
+    two.shoal(&["leave", "work"]).success().unwrap();
+    let folder = two.folder.to_str().unwrap();
+    two.shoal(&["join", id.unwrap(), folder]).success().unwrap();
+    let all = alike(&[&one, &two], 4);
+    assert!(all.contains_key("theirs/deep") && all.contains_key("ours"));
+}
+
+#[test]
+fn a_folder_that_is_away_moves_when_it_comes_back() {
+    let (one, mut two) = (Device::new(), Kept::adds(Device::new()));
+    two.write("a/b", "x");
+    two.until("the first look", |it| it["files"] == 2);
+    let away = two.folder.with_file_name("away");
+    fs::rename(&two.folder, &away).unwrap();
+    one.pair_with(&two.device);
+    two.until("a reason", |it| it["why"].is_string());
+    two.device.kill();
+    two.device.start();
+    fs::rename(&away, &two.folder).unwrap();
+    two.shoal(&["resume", "work"]).success().unwrap();
+    let one = Kept::joins(one);
+    settle(&[&one, &two], &two.seen());
+    assert_eq!(one.seen().len(), 2);
+}
+
+#[test]
+fn a_removed_device_keeps_its_files_and_may_come_back() {
+    let (one, two) = two();
+    one.write("a", "1");
+    settle(&[&one, &two], &one.seen());
+    let key = two.device.key();
+    one.device.home.json(&["devices", "remove", &key]).unwrap();
+    let out = two.until("a reason", |it| it["why"].is_string());
+    assert!(
+        out["hint"].as_str().unwrap().contains("shoal leave"),
+        "{out}"
+    );
+    two.write("mine", "written outside");
+    one.write("b", "2");
+    two.until("the look", |it| it["files"] == 2);
+    assert!(!one.at("mine").exists() && !two.at("b").exists());
+
+    one.device.pair_with(&two.device);
+    let all = alike(&[&one, &two], 3);
+    assert!(all.contains_key("mine") && all.contains_key("b"));
 }
 
 /// Deletes what a person sees in a folder.

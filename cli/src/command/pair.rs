@@ -50,7 +50,8 @@ const MORE: &str = "\
 An invite is a secret: whoever has it may ask to join, and works for one device, once.
 With --yes nobody compares the digits: whoever got hold of the invite first is let in.
 Words carry no address. Until devices find each other by themselves, --at has to say where the other one is.
-A device belongs to one group. To leave it: shoal devices remove NAME, with its own name.";
+A device belongs to one group. One that is alone in its group takes its filesets along into the other one; from a group
+with other devices it has to go first: shoal devices remove NAME, with its own name.";
 
 pub(crate) async fn run(args: PairArgs, context: &Context) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
@@ -276,6 +277,13 @@ async fn join(
         return talk.paired(&view.device, &view.name, &group);
     }
     let name = escape(&view.name).into_owned();
+    if !view.brings.is_empty() {
+        let names: Vec<_> = view.brings.iter().map(|name| escape(name)).collect();
+        talk.output.note(&format!(
+            "The devices of {name} will see, and can join, what is kept here: {}.",
+            names.join(", ")
+        ));
+    }
     talk.show_code(&format!("The invite was made by {name}."), &view.code);
     let answered = async {
         if talk.yes {

@@ -94,6 +94,9 @@ pub struct JoinView {
     pub code: String,
     /// Whether there is anything left to do.
     pub stage: JoinStage,
+    /// Filesets of this device, so far alone in its group, that come along; escape before showing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brings: Vec<String>,
 }
 
 /// How far a device that joins has come.

@@ -69,7 +69,7 @@ impl FilesetApi for FilesetsApi {
         }
         let mut nonce = [0; 16];
         fill_random(&mut nonce)?;
-        // A command that fails must not leave a group behind: a device with one cannot join another.
+        // A command that fails leaves no group behind.
         let group = self.0.members.group_or_found()?;
         let genesis = Genesis {
             owner: group.id(),
@@ -84,6 +84,7 @@ impl FilesetApi for FilesetsApi {
             root: path,
             genesis: genesis.sign(&self.0.context.identity.key),
             running: Running::Yes,
+            formerly: None,
         };
         self.0.take_in(row).await
     }
@@ -98,6 +99,7 @@ impl FilesetApi for FilesetsApi {
             root: path,
             genesis: offer.bytes,
             running: Running::Yes,
+            formerly: None,
         };
         self.0.take_in(row).await
     }
@@ -232,6 +234,16 @@ impl Filesets {
     fn view(&self, kept: &Kept) -> FilesetView {
         let mut view = kept.state().view();
         let group = self.members.group().map(|group| group.id());
+        if let (None, Some((id, device))) = (&view.why, self.namesake(kept)) {
+            view.why = Some(format!(
+                "{device} keeps another fileset that is also called {}",
+                view.name
+            ));
+            view.hint = Some(format!(
+                "to make them one: shoal leave {}, then shoal join {id} with this folder; what differs is kept side by side",
+                words::argument(&view.name)
+            ));
+        }
         if kept.owner() != group && view.why.is_none() {
             view.why =
                 Some("it belongs to a group of devices that this one is not in any more".into());
@@ -241,6 +253,20 @@ impl Filesets {
             ));
         }
         view
+    }
+
+    /// The first digits of another fileset with the name of this one, which is not kept here, and a device that keeps it.
+    fn namesake(&self, kept: &Kept) -> Option<(String, String)> {
+        let heard = self.heard.read().unwrap_or_else(PoisonError::into_inner);
+        let (device, id) = heard.iter().find_map(|(device, offers)| {
+            let same = |(_, offer): &(&FilesetId, &Offer)| offer.genesis.name == kept.row().name;
+            let other = |(id, _): &(&FilesetId, &Offer)| self.kept(id).is_none();
+            let (id, _) = offers.iter().filter(same).find(other)?;
+            Some((*device, *id))
+        })?;
+        drop(heard);
+        let digits = id.to_hex().chars().take(2 * PREFIX_MIN).collect();
+        Some((digits, self.name_of(&device)))
     }
 
     fn name_of(&self, device: &DeviceId) -> String {
@@ -355,7 +381,9 @@ impl Filesets {
         let store = self.context.records.store.clone();
         let home = self.context.home.clone();
         let removed = tokio::task::spawn_blocking(move || {
-            store.remove_fileset(&row.id, Durability::Flushed)?;
+            for id in row.formerly.iter().chain([&row.id]) {
+                store.remove_fileset(id, Durability::Flushed)?;
+            }
             // A folder that is not there, or belongs to another by now, needs no tidying.
             if let Ok(replica) = Replica::open(&row.root, &row.id, Some(&home))
                 && let Err(problem) = replica.retire()

@@ -13,7 +13,7 @@ use shoal_disk::replica::{Noticed, Replica, RootProblem, Watch};
 use shoal_protocol::fileset::Genesis;
 use shoal_protocol::id::{FilesetId, GroupId};
 use shoal_protocol::sync::{Config, Policy};
-use shoal_store::{FilesetIndex, FilesetRow, Running, StoreError};
+use shoal_store::{Durability, FilesetIndex, FilesetRow, Running, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -182,6 +182,9 @@ fn open(
     records: &Records,
     home: &std::path::Path,
 ) -> Result<(Replica, FilesetIndex), OpenError> {
+    if let Some(former) = &kept.row.formerly {
+        take_over(kept, former, records)?;
+    }
     let replica =
         Replica::open(&kept.row.root, &kept.row.id, Some(home)).map_err(OpenError::Root)?;
     replica.sweep(&|_| false).map_err(OpenError::Root)?;
@@ -190,6 +193,25 @@ fn open(
         .fileset_index(&kept.row.id)
         .map_err(OpenError::Store)?;
     Ok((replica, index))
+}
+
+/// Makes the folder, and the row, of a fileset of a group that this device left those of the present one. It may have happened
+/// before, up to any point.
+fn take_over(kept: &Kept, former: &FilesetId, records: &Records) -> Result<(), OpenError> {
+    Replica::hand_over(&kept.row.root, former, &kept.row.id).map_err(OpenError::Root)?;
+    let store = &records.store;
+    // The row says by what the old index is found: it changes last.
+    store
+        .remove_fileset(former, Durability::Flushed)
+        .map_err(OpenError::Store)?;
+    let row = FilesetRow {
+        formerly: None,
+        running: Running::Yes,
+        ..kept.row.clone()
+    };
+    store
+        .put_fileset(&row, Durability::Flushed)
+        .map_err(OpenError::Store)
 }
 
 /// A ring that turns, and what ends with it.

@@ -11,7 +11,7 @@ use shoal_protocol::catalogue::Catalogue;
 use shoal_protocol::codec::DecodeError;
 use shoal_protocol::id::{DeviceId, FilesetId};
 use shoal_protocol::limits::{CATALOGUE_MAX_BYTES, SYNC_MESSAGE_MAX_BYTES};
-use shoal_protocol::sync::Message;
+use shoal_protocol::sync::{Event, Message};
 use shoal_transfer::carry::{CONTENT, CONTROL, FILESET_ID_BYTES, MESSAGES, serve_content};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -310,9 +310,13 @@ impl Link {
         };
         ring.fetcher
             .line_up(self.peer, self.connection.clone(), number);
-        let told = ring.inputs.send(Input::Linked(self.peer, outbox)).await;
-        if told.is_err() {
-            return Ok(());
+        // A member that was removed before is to be believed again before it says anything.
+        let standing = self.filesets.removals(&ring.index).into_iter();
+        let standing = standing.map(|command| Input::Event(Event::Command(command)));
+        for input in standing.chain([Input::Linked(self.peer, outbox)]) {
+            if ring.inputs.send(input).await.is_err() {
+                return Ok(());
+            }
         }
         let sending = async {
             while let Some(bytes) = waiting.recv().await {

@@ -4,7 +4,7 @@
 //! - [`ring`]: the thread that tells the machine what happens and has done what it asks for.
 //! - [`hands`]: the thread that looks at the disk and changes it. [`fetch`]: content into staging.
 //! - [`meeting`], [`links`]: connections to members, and what is said on them. [`library`]: content for them.
-//! - [`state`], [`words`], [`conflicts`], [`api`]: what people see and ask.
+//! - [`moving`]: from one group to another. [`state`], [`words`], [`conflicts`], [`api`]: what people see and ask.
 
 mod api;
 mod conflicts;
@@ -14,6 +14,7 @@ mod keeper;
 mod library;
 mod links;
 mod meeting;
+mod moving;
 mod ring;
 mod sink;
 mod state;
@@ -106,6 +107,8 @@ impl Filesets {
                     .upgrade()
                     .map_or_else(Vec::new, |filesets| filesets.accepted_from(device))
             }));
+        let movers = moving::Movers(Arc::downgrade(&filesets));
+        filesets.members.take_along(Box::new(movers));
         Ok(filesets)
     }
 
@@ -252,7 +255,7 @@ impl Filesets {
         self.tell_catalogue();
     }
 
-    /// What of removed devices is accepted in a fileset.
+    /// What of removed devices is accepted in a fileset, and who is a member, perhaps again.
     fn removals(&self, index: &FilesetIndex) -> Vec<Command> {
         let Some(group) = self.members.group() else {
             return Vec::new();
@@ -272,7 +275,9 @@ impl Filesets {
                 })
                 .collect(),
         };
-        group.removed().map(of).collect()
+        let members = group.members().iter();
+        let members = members.map(|member| Command::Readmitted(member.device));
+        group.removed().map(of).chain(members).collect()
     }
 
     /// The last counters of a device that this one knows: what of it stays when it is removed.

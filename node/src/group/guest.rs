@@ -4,11 +4,11 @@ use super::host::{COMPARE_TIMEOUT, Failed, STEP_TIMEOUT, Talk, ephemeral};
 use super::members::ConnectError;
 use super::state::Joining;
 use super::wire::{receive, send};
-use super::{GroupService, lookup};
+use super::{GroupService, Settle, lookup};
 use iroh::endpoint::Connection;
 use shoal_api::{Answer, ApiError, ErrorCode, Event, JoinRequest, JoinStage, JoinView};
 use shoal_protocol::group::{Group, Standing};
-use shoal_protocol::id::DeviceId;
+use shoal_protocol::id::{DeviceId, GroupId};
 use shoal_protocol::invite::{Invite, InviteSecret, InviteTag, Whereabouts};
 use shoal_protocol::limits::{GROUP_NEWS_MAX_BYTES, PAIRING_MESSAGE_MAX_BYTES};
 use shoal_protocol::pairing::{ALPN, Declined, Guest, Message, PairingError};
@@ -58,6 +58,7 @@ impl GroupService {
                 name,
                 code,
                 stage: JoinStage::Paired,
+                brings: Vec::new(),
             });
         }
         let (answer, answered) = oneshot::channel();
@@ -72,6 +73,7 @@ impl GroupService {
             name: name.clone(),
             code,
             stage: JoinStage::Comparing,
+            brings: self.luggage(),
         };
         let group = self.clone();
         tokio::spawn(async move {
@@ -135,7 +137,12 @@ impl GroupService {
         };
         let (own_name, own_group) = {
             let state = self.state();
-            (self.own_name(&state), state.group.as_ref().map(Group::id))
+            // A group that nobody else is in is left for the other one.
+            let group = match state.alone_in(&self.own_device()) {
+                Some(_) => None,
+                None => state.group.as_ref().map(Group::id),
+            };
+            (self.own_name(&state), group)
         };
         let introduction = Message::Introduce {
             name: own_name.clone(),
@@ -155,7 +162,7 @@ impl GroupService {
 
     /// Waits for the person here, then for a member there.
     async fn finish_join(
-        &self,
+        self: &Arc<Self>,
         mut talk: Talk,
         answered: oneshot::Receiver<Answer>,
     ) -> Result<(), Failed> {
@@ -186,7 +193,7 @@ impl GroupService {
         let sealed = timeout(COMPARE_TIMEOUT, wait).await??;
         match talk.session.open(&sealed)? {
             Message::Welcome { log, contacts } => {
-                let contact = self.enter(&talk.session.other(), &log, &contacts)?;
+                let contact = self.enter(&talk.session.other(), &log, &contacts).await?;
                 talk.send(&Message::Joined { contact }).await?;
                 let _ = talk.sending.finish();
                 Ok(())
@@ -197,8 +204,8 @@ impl GroupService {
     }
 
     /// Takes the group's log as the own one, and returns the own contact for the others.
-    fn enter(
-        &self,
+    async fn enter(
+        self: &Arc<Self>,
         host: &DeviceId,
         log: &[Vec<u8>],
         contacts: &[Vec<u8>],
@@ -217,11 +224,18 @@ impl GroupService {
         {
             return Err(wrong("not both devices are members of it").into());
         }
-        let mut state = self.state();
-        if state.group.as_ref().is_some_and(|it| it.id() != group.id()) {
-            return Err(other_group(&self.own_name(&state)).into());
+        let (present, alone) = {
+            let state = self.state();
+            (state.group.as_ref().map(Group::id), state.alone_in(&own))
+        };
+        match alone.filter(|present| *present != group.id()) {
+            Some(present) => self.move_to(present, group).await?,
+            None if present.is_some_and(|present| present != group.id()) => {
+                return Err(other_group(&self.own_name(&self.state())).into());
+            }
+            None => self.adopt(&mut self.state(), group)?,
         }
-        self.adopt(&mut state, group)?;
+        let mut state = self.state();
         state.keep_contacts(contacts);
         let before_ms = state
             .contacts
@@ -242,6 +256,37 @@ impl GroupService {
             .map_err(Failed::from)?;
         self.changed();
         Ok(contact)
+    }
+
+    /// Names of the filesets that come along into the other group.
+    fn luggage(&self) -> Vec<String> {
+        let group = self.state().alone_in(&self.own_device());
+        let luggage = group.zip(self.luggage.get());
+        luggage.map_or_else(Vec::new, |(group, luggage)| luggage.names(&group))
+    }
+
+    /// Leaves the group that has nobody else in it for another, with all filesets, or not at all.
+    async fn move_to(self: &Arc<Self>, from: GroupId, group: Group) -> Result<(), ApiError> {
+        let (service, to) = (self.clone(), group.id());
+        let settle: Settle = Box::new(move |moved| {
+            let mut state = service.state();
+            // Somebody may have been let in meanwhile.
+            if state.alone_in(&service.own_device()) != Some(from) {
+                return Err(other_group(&service.own_name(&state)));
+            }
+            let records = group.records();
+            let records: Vec<_> = records.map(|(hash, it)| (hash, it.to_vec())).collect();
+            let store = &service.context.records.store;
+            crate::service::off_the_runtime(|| store.change_group(&records, moved))
+                .map_err(crate::service::errors::of_store)?;
+            state.contacts.clear();
+            state.group = Some(group);
+            Ok(())
+        });
+        match self.luggage.get() {
+            Some(luggage) => luggage.move_all(from, to, settle).await,
+            None => settle(&[]),
+        }
     }
 
     fn tell_joined(&self, device: DeviceId, name: String, failed: Option<Failed>) {

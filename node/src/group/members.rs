@@ -7,8 +7,9 @@ use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, PublicKey, RelayUrl};
 use shoal_api::{ApiError, Via};
 use shoal_protocol::group::{ALPN, Accepted, Group, Standing};
-use shoal_protocol::id::DeviceId;
+use shoal_protocol::id::{DeviceId, FilesetId, GroupId};
 use shoal_protocol::pairing;
+use shoal_store::FilesetRow;
 use shoal_transfer::serve::iroh::OtherProtocols;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -61,6 +62,23 @@ pub struct MemberView {
     /// How, where the connection is past its beginning.
     pub via: Option<Via>,
 }
+
+/// What a device takes along from the group that it was alone in.
+pub(crate) trait Luggage: Send + Sync {
+    /// Names of the filesets of a group.
+    fn names(&self, of: &GroupId) -> Vec<String>;
+    /// Stops the filesets of one group, has `settle` put those of another in their places, and starts those. If it fails,
+    /// all is as it was.
+    fn move_all(
+        &self,
+        from: GroupId,
+        to: GroupId,
+        settle: Settle,
+    ) -> BoxFuture<'static, Result<(), ApiError>>;
+}
+
+/// Writes rows of filesets down in the places of others.
+pub(crate) type Settle = Box<dyn FnOnce(&[(FilesetId, FilesetRow)]) -> Result<(), ApiError> + Send>;
 
 /// What of a device is accepted when it is removed.
 pub(crate) type Counters = Box<dyn Fn(&DeviceId) -> Vec<Accepted> + Send + Sync>;
@@ -140,6 +158,12 @@ impl Members {
     pub(crate) fn count_before_removal(&self, counters: Counters) {
         // The node has one driver of filesets.
         let _ = self.0.counters.set(counters);
+    }
+
+    /// What moves when this device, alone in its group, enters another.
+    pub(crate) fn take_along(&self, luggage: Box<dyn Luggage>) {
+        // The node has one driver of filesets.
+        let _ = self.0.luggage.set(luggage);
     }
 
     /// From when the node begins to serve, connections of members for this ALPN go to `door`; those of others are

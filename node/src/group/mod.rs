@@ -16,8 +16,8 @@ mod wire;
 
 pub(crate) use api::GroupApi;
 pub(crate) use lookup::public_router;
-pub(crate) use members::GroupDoors;
 pub use members::{ConnectError, MemberDoor, MemberView, Members};
+pub(crate) use members::{GroupDoors, Luggage, Settle};
 pub(crate) use relays::RelayRight;
 
 use crate::error::NodeError;
@@ -57,6 +57,7 @@ pub(crate) struct GroupService {
     counters: OnceLock<members::Counters>,
     /// Asks for relays.
     http: OnceLock<Option<reqwest::Client>>,
+    luggage: OnceLock<Box<dyn Luggage>>,
 }
 
 impl GroupService {
@@ -84,6 +85,7 @@ impl GroupService {
             pairings: Semaphore::new(PAIRINGS_MAX),
             counters: OnceLock::new(),
             http: OnceLock::new(),
+            luggage: OnceLock::new(),
         }))
     }
 

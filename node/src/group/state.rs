@@ -4,7 +4,7 @@ use super::exchange::CODE_REMOVED;
 use iroh::endpoint::Connection;
 use shoal_api::{Answer, Event, Via};
 use shoal_protocol::group::{ALPN, Contact, Group, Member, Standing, WaitingDevice};
-use shoal_protocol::id::DeviceId;
+use shoal_protocol::id::{DeviceId, GroupId};
 use shoal_protocol::invite::{InviteTag, OpenInvites};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -91,6 +91,13 @@ impl State {
     pub(super) fn standing(&self, device: &DeviceId) -> Standing {
         let group = self.group.as_ref();
         group.map_or(Standing::Stranger, |group| group.standing(device))
+    }
+
+    /// The group that has nobody but this device in it.
+    pub(super) fn alone_in(&self, own: &DeviceId) -> Option<GroupId> {
+        let group = self.group.as_ref()?;
+        let alone = group.members().iter().all(|member| member.device == *own);
+        alone.then(|| group.id())
     }
 
     /// Whether news flow to and from a member.

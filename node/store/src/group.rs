@@ -51,14 +51,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::DiskFull`] or [`StoreError::Io`].
     pub fn forget_group(&self) -> Result<(), StoreError> {
+        self.apply(self.without_group()?)?;
+        self.settle(Durability::Flushed)
+    }
+
+    /// What takes the present group away.
+    pub(crate) fn without_group(&self) -> Result<sled::Batch, StoreError> {
         let mut batch = sled::Batch::default();
         for prefix in [keys::group_records(), keys::contacts()] {
             for key in self.0.db.scan_prefix(prefix).keys() {
                 batch.remove(key.map_err(|error| self.sled(error))?);
             }
         }
-        self.apply(batch)?;
-        self.settle(Durability::Flushed)
+        Ok(batch)
     }
 
     fn values(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -166,4 +166,7 @@ pub enum Command {
         /// Last number accepted, by author.
         accepted: Vec<(AuthorId, u64)>,
     },
+    /// A device is a member, perhaps again after a removal: its entries are taken, also those that were refused before. To be
+    /// given before anything comes from it.
+    Readmitted(DeviceId),
 }

@@ -153,6 +153,23 @@ impl Replica {
         Ok(Self(Arc::new(inner)))
     }
 
+    /// Makes the root of the fileset `former` the root of another one, durably. A root that is not `former`'s stays as it
+    /// is: what it is then, says [`Replica::open`].
+    ///
+    /// # Errors
+    /// See [`RootProblem`].
+    pub fn hand_over(
+        dir: &Path,
+        former: &FilesetId,
+        fileset: &FilesetId,
+    ) -> Result<(), RootProblem> {
+        let jail = Jail::open(&dir.canonicalize()?)?;
+        match marker::read(&jail)? {
+            Some(found) if found == *former => marker::write(&jail, fileset),
+            _ => Ok(()),
+        }
+    }
+
     /// The root, without symlinks.
     pub fn path(&self) -> &Path {
         &self.0.path

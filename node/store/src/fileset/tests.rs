@@ -3,7 +3,7 @@
 
 use crate::{Durability, FilesetIndex, FilesetRow, Running, Store};
 use proptest::prelude::*;
-use shoal_protocol::id::{ContentHash, DeviceId, FilesetId};
+use shoal_protocol::id::{ContentHash, DeviceId, FilesetId, RecordHash};
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
     Applied, AppliedChange, AuthorId, Batch, BatchId, Case, Dot, Entry, EntrySet, Forms,
@@ -366,6 +366,7 @@ fn filesets_are_listed_and_forgotten_with_their_index() {
         root: "/home/me/Work".into(),
         genesis: vec![n; 100],
         running: Running::Yes,
+        formerly: None,
     };
     for n in [1, 2] {
         store.put_fileset(&row(n), Durability::Lazy).unwrap();
@@ -392,6 +393,43 @@ fn filesets_are_listed_and_forgotten_with_their_index() {
     assert_eq!(store.filesets().unwrap(), [paused]);
     let index = store.fileset_index(&row(1).id).unwrap();
     assert_eq!(index.entries(&rel("p")).unwrap(), []);
+}
+
+#[test]
+fn another_group_comes_with_its_filesets_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let row = |n: u8, formerly| FilesetRow {
+        id: FilesetId([n; 32]),
+        name: "work".into(),
+        root: "/home/me/Work".into(),
+        genesis: vec![n],
+        running: Running::Paused,
+        formerly,
+    };
+    let record = |n: u8| (RecordHash([n; 32]), vec![n]);
+    store
+        .put_group(&[record(1)], &[], Durability::Lazy)
+        .unwrap();
+    store.put_fileset(&row(1, None), Durability::Lazy).unwrap();
+    store.put_fileset(&row(9, None), Durability::Lazy).unwrap();
+    let (former, moved) = (row(1, None), row(2, Some(FilesetId([1; 32]))));
+    let too_big = FilesetRow {
+        genesis: vec![0; 1 << 20],
+        ..moved.clone()
+    };
+    store
+        .change_group(&[record(2)], &[(former.id, too_big)])
+        .unwrap_err();
+    assert_eq!(store.filesets().unwrap(), [former.clone(), row(9, None)]);
+    assert_eq!(store.group().unwrap().records, [vec![1]]);
+    store
+        .change_group(&[record(2)], &[(former.id, moved.clone())])
+        .unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.filesets().unwrap(), [moved, row(9, None)]);
+    assert_eq!(store.group().unwrap().records, [vec![2]]);
 }
 
 proptest! {

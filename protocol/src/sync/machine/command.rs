@@ -29,7 +29,11 @@ impl Machine {
             Command::Removed { device, accepted } => {
                 self.peers
                     .removed
+                    .0
                     .insert(device, accepted.into_iter().collect());
+            }
+            Command::Readmitted(device) => {
+                self.peers.removed.0.remove(&device);
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::sync::entry::{Entry, Kind};
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::Joined;
 use crate::sync::message::Message;
-use crate::sync::version::{AuthorId, Dot, Knowledge};
+use crate::sync::version::{AuthorId, Knowledge};
 use std::collections::BTreeMap;
 
 /// Rows of one author that are read at once for a page.
@@ -29,8 +29,7 @@ pub(super) const STREAM_PATIENCE_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     pub(super) connected: BTreeMap<DeviceId, Peer>,
-    /// Of removed devices, the last number that is accepted of each author.
-    pub(super) removed: BTreeMap<DeviceId, BTreeMap<AuthorId, u64>>,
+    pub(super) removed: Removed,
 }
 
 /// A connected peer.
@@ -76,11 +75,16 @@ impl Peers {
             .filter_map(|peer| peer.open_since_ms);
         open.max().map(|since| since + STREAM_PATIENCE_MS)
     }
+}
 
-    fn accepts(&self, dot: Dot) -> bool {
-        self.removed
-            .get(&dot.author.device)
-            .is_none_or(|last| last.get(&dot.author).is_some_and(|last| dot.seq <= *last))
+/// Of removed devices, the last number that is accepted of each author.
+#[derive(Debug, Default)]
+pub(super) struct Removed(pub(super) BTreeMap<DeviceId, BTreeMap<AuthorId, u64>>);
+
+impl Removed {
+    fn accepts(&self, author: &AuthorId, seq: u64) -> bool {
+        let of = self.0.get(&author.device);
+        of.is_none_or(|last| last.get(author).is_some_and(|last| seq <= *last))
     }
 }
 
@@ -215,6 +219,8 @@ impl Machine {
             *cursor = (*cursor).max(seen.seq);
             let known = self.ledger.knowledge.get(&author);
             let is_new = known.is_none_or(|known| known.seq < seen.seq && !known.is_doubted());
+            // What is refused is not known: it is asked for again should the device be admitted again.
+            let is_new = is_new && self.peers.removed.accepts(&author, seen.seq);
             if is_new && author != own && self.ledger.knowledge.len() < SYNC_AUTHORS_MAX {
                 learned.push((author, seen));
             }
@@ -233,7 +239,7 @@ impl Machine {
         entry: Entry,
     ) -> Read<()> {
         let dot = entry.dot();
-        if !self.peers.accepts(dot) {
+        if !self.peers.removed.accepts(&dot.author, dot.seq) {
             turn.report(Report::Quarantined(dot));
             return Ok(());
         }

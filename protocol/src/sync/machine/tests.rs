@@ -354,6 +354,14 @@ fn entries_of_a_removed_device_are_refused_above_its_last_number() {
     w.write(1, "after", "2");
     w.settle();
     assert_eq!(w.tree(0), ["before=1"]);
+
+    // Admitted again, it brings what it wrote meanwhile.
+    w.cut(0, 1);
+    w.command(0, crate::sync::Command::Readmitted(device));
+    w.connect(0, 1);
+    w.settle();
+    assert_eq!(w.tree(0), ["after=2", "before=1"]);
+    w.check();
 }
 
 #[test]
