@@ -6,15 +6,15 @@ use crate::ledger::tokens;
 use crate::names::composed;
 use crate::plan::Fault;
 use crate::world::World;
+use shoal_protocol::limits::{
+    SYNC_FETCHES_MAX, SYNC_MESSAGE_MAX_BYTES, SYNC_PAGE_MAX_ENTRIES, SYNC_ROUND_MAX_PATHS,
+};
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync::{Action, Message, Op, OpKind};
+use shoal_protocol::sync::{Action, Entry, Index, Message, Op, OpKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Entries of one message, at most.
-const ENTRIES_MAX: usize = 4_096;
-/// Pages of entries that nobody has confirmed yet, operations of one action, and fetches under way, at most.
-const OPERATIONS_MAX: usize = 4_096;
-const FETCHES_MAX: usize = 4_096;
+/// Operations of one action, at most: some for each path of a round, and for what has to make way for them.
+const OPERATIONS_MAX: usize = 8 * SYNC_ROUND_MAX_PATHS;
 /// Messages that a host may send, at rest, because everybody looked at everything again.
 const IDLE_MESSAGES_MAX: u64 = 0;
 
@@ -94,6 +94,18 @@ pub enum Violation {
         /// The limit.
         limit: usize,
     },
+    /// What is not written down was told.
+    #[error(
+        "#{host} tells of its number {seq}, and {durable} is the last that would survive a power cut"
+    )]
+    TooEarly {
+        /// Who.
+        host: usize,
+        /// The number.
+        seq: u64,
+        /// The last that is durable.
+        durable: u64,
+    },
     /// Honest machines fell out.
     #[error("#{host} closes the connection to #{peer}: {why}")]
     Disconnected {
@@ -121,20 +133,24 @@ pub(crate) struct Count {
 impl World {
     /// **Bounds.** No message, no list of operations and no set of fetches is larger than its limit.
     ///
-    /// Does not verify the memory that the machine itself needs, nor encoded lengths.
+    /// Does not verify the memory that the machine itself needs.
     pub(crate) fn check_action(&mut self, host: usize, action: &Action) {
         let (what, count, limit) = match action {
             Action::Send { message, .. } => {
                 self.count.messages += 1;
                 match message {
-                    Message::Entries { entries, .. } => {
-                        ("a page of entries", entries.len(), ENTRIES_MAX)
+                    Message::Entries { entries, .. } if entries.len() > SYNC_PAGE_MAX_ENTRIES => {
+                        let most = SYNC_PAGE_MAX_ENTRIES;
+                        ("a page of entries", entries.len(), most)
                     }
-                    _ => ("", 0, 1),
+                    _ => {
+                        let bytes = message.encode().len();
+                        ("a message", bytes, SYNC_MESSAGE_MAX_BYTES)
+                    }
                 }
             }
             Action::Apply(ops) => ("a list of operations", ops.len(), OPERATIONS_MAX),
-            Action::Fetch { .. } => ("fetches", self.hosts[host].fetching.len(), FETCHES_MAX),
+            Action::Fetch { .. } => ("fetches", self.hosts[host].fetching.len(), SYNC_FETCHES_MAX),
             _ => ("", 0, 1),
         };
         if count > limit {
@@ -145,6 +161,9 @@ impl World {
                 limit,
             });
         }
+        if let Action::Send { message, .. } = action {
+            self.check_durable(host, message);
+        }
         let loud = match action {
             Action::Persist(_) | Action::Fetch { .. } | Action::Apply(_) => true,
             Action::Send { .. } => self.count.messages > IDLE_MESSAGES_MAX,
@@ -153,6 +172,28 @@ impl World {
         if loud && self.count.deed.is_none() {
             let what: String = format!("{action:?}").chars().take(2_000).collect();
             self.count.deed = Some((host, what));
+        }
+    }
+
+    /// **Written down first.** Whatever a machine tells of what it wrote itself would survive a power cut.
+    ///
+    /// Does not verify what it tells of others or of an earlier epoch of its own, nor what it does to the tree.
+    fn check_durable(&mut self, host: usize, message: &Message) {
+        let Message::Entries { entries, .. } = message else {
+            return;
+        };
+        let device = self.hosts[host].device;
+        let own = entries.iter().filter(|it| it.author.device == device);
+        let Some(dot) = own.map(Entry::dot).max() else {
+            return;
+        };
+        let knowledge = self.hosts[host].durable.knowledge().unwrap_or_default();
+        let meta = self.hosts[host].durable.meta().unwrap_or_default();
+        let durable = knowledge.get(&dot.author).map_or(0, |seen| seen.seq);
+        let is_present = meta.is_some_and(|meta| meta.author == dot.author);
+        if is_present && dot.seq > durable {
+            let seq = dot.seq;
+            self.fail(Violation::TooEarly { host, seq, durable });
         }
     }
 
@@ -207,8 +248,11 @@ impl World {
 
     /// All checks of a world at rest.
     pub(crate) fn check_rest(&mut self) -> Result<(), Violation> {
-        let trees: Vec<_> = self.hosts.iter().map(tree).collect();
+        let members = self.hosts[..self.members()].iter();
+        let mut trees: Vec<_> = members.map(tree).collect();
+        self.spoil_trees(&mut trees);
         self.check_same(&self.comparable(&trees))?;
+        self.check_attributes(&trees)?;
         self.check_bytes()?;
         self.check_paths(&trees)?;
         self.rest = trees.into_iter().next();
@@ -216,10 +260,9 @@ impl World {
         Ok(())
     }
 
-    /// **Identical trees.** At rest all hosts have the same paths, kinds, bytes, link targets, and modes as far as the file
-    /// system keeps them.
+    /// **Identical trees.** At rest all hosts of the group have the same paths, kinds, bytes and link targets.
     ///
-    /// Does not verify times. Paths that a host has reported as impossible for its file system are left out, with what is
+    /// Paths that a host has reported as impossible for its file system are left out, with what is
     /// below, and so are names that only differ in what some file system folds.
     fn check_same(&self, trees: &[BTreeMap<RelPath, String>]) -> Result<(), Violation> {
         let Some(first) = trees.first() else {
@@ -236,6 +279,35 @@ impl World {
                         path: path.clone(),
                         here: here.cloned(),
                         there: there.cloned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// **Identical times and modes** of files, where all file systems keep them as they are.
+    ///
+    /// Does not verify those of folders and links, nor anything where some file system is coarse or folds names.
+    fn check_attributes(&self, trees: &[BTreeMap<RelPath, String>]) -> Result<(), Violation> {
+        if self.plan.has(Fault::Names) || self.plan.has(Fault::Coarse) {
+            return Ok(());
+        }
+        let files = trees.first().into_iter().flatten();
+        for (path, _) in files.filter(|(_, what)| what.starts_with("file")) {
+            let told = |host: usize| {
+                let stamp = self.hosts[host].disk.stamp(path)?;
+                Some(format!("time {} mode {:o}", stamp.mtime_ns, stamp.mode))
+            };
+            for host in 1..self.members() {
+                let (here, there) = (told(host), told(0));
+                if here != there && !self.excused(host, path) && !self.excused(0, path) {
+                    return Err(Violation::Differs {
+                        host,
+                        other: 0,
+                        path: path.clone(),
+                        here,
+                        there,
                     });
                 }
             }
@@ -294,7 +366,10 @@ impl World {
     /// everywhere, or in which file a token is.
     fn check_bytes(&self) -> Result<(), Violation> {
         let folds = self.plan.has(Fault::Names) || self.plan.has(Fault::Coarse);
-        let all: Vec<BTreeSet<Vec<u8>>> = self.hosts.iter().map(typed_there).collect();
+        let all: Vec<BTreeSet<Vec<u8>>> = self.hosts[..self.members()]
+            .iter()
+            .map(typed_there)
+            .collect();
         let everywhere = match folds {
             true => vec![all.into_iter().flatten().collect()],
             false => all,

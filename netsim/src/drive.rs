@@ -8,7 +8,7 @@ use crate::world::{Step, World};
 use shoal_protocol::id::FilesetId;
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{
-    Action, BatchId, Command, Config, Event, Halt, Machine, Message, Now, Policy, Report, Scope,
+    Action, BatchId, Command, Config, Event, Halt, Machine, Message, Now, Report, Scope,
 };
 use std::collections::VecDeque;
 
@@ -31,13 +31,16 @@ impl World {
             fileset: FilesetId([7; 32]),
             device: host.device,
             features: host.disk.manners.features,
-            policy: Policy::Newer,
+            policy: self.plan.policy,
             nonce,
         };
         host.life += 1;
         match Machine::new(config, &host.visible) {
             Ok(machine) => host.machine = Some(machine),
             Err(error) => self.fail(Violation::Broken(error.to_string())),
+        }
+        if let Some(removed) = self.removed.clone() {
+            self.later(number, 0, Step::Handle(Event::Command(removed)));
         }
         self.look_everywhere(number);
         self.reach_out(number);
@@ -142,7 +145,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, device: [u8; 32], message: Message) {
+    pub(crate) fn send(&mut self, from: usize, device: [u8; 32], message: Message) {
         let Some(to) = self.number(device) else {
             return;
         };

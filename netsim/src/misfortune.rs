@@ -4,7 +4,7 @@ use crate::disk::Mount;
 use crate::network::pair;
 use crate::plan::Fault;
 use crate::world::{Step, Weather, World};
-use shoal_protocol::sync::{Command, Event};
+use shoal_protocol::sync::{Command, Event, Index};
 
 impl World {
     /// One of the misfortunes of the plan happens to a host.
@@ -24,8 +24,54 @@ impl World {
             Some(Fault::Restore) => self.restore_home(host),
             Some(Fault::Root) => self.lose_root(host),
             // These are not events: they are asked for where they matter.
-            Some(Fault::Disk | Fault::Coarse | Fault::Names | Fault::Watch | Fault::Topology)
+            Some(
+                Fault::Disk
+                | Fault::Coarse
+                | Fault::Names
+                | Fault::Watch
+                | Fault::Topology
+                | Fault::Removal,
+            )
             | None => {}
+            Some(Fault::People) if self.luck.chance(500) => self.pause(host),
+            Some(Fault::People) => self.settle_conflict(host),
+        }
+    }
+
+    fn pause(&mut self, host: usize) {
+        if self.hosts[host].is_up() {
+            let delay = self.luck.between(100, 5_000);
+            for (delay, command) in [(0, Command::Pause), (delay, Command::Resume)] {
+                self.later(host, delay, Step::Handle(Event::Command(command)));
+            }
+        }
+    }
+
+    /// The last device is removed, at rest: everybody has what it wrote, and accepts no more of it. Nobody talks to it again.
+    ///
+    /// What others had of it that was not known when it was removed is not simulated; nor is a removal where names fold, because it
+    /// may be the only one with room for a name.
+    pub(crate) fn remove_a_device(&mut self) {
+        let last = self.hosts.len() - 1;
+        let goes = self.plan.has(Fault::Removal) && !self.plan.has(Fault::Names);
+        if last < 2 || self.removed.is_some() || !goes {
+            return;
+        }
+        let device = self.hosts[last].device;
+        let heads = self.hosts[0].visible.heads().unwrap_or_default();
+        let accepted: Vec<_> = heads
+            .into_iter()
+            .filter(|(author, _)| author.device == device)
+            .collect();
+        let removed = Command::Removed { device, accepted };
+        self.removed = Some(removed.clone());
+        for host in 0..last {
+            self.cut(host, last);
+            self.network.strangers.insert(pair(host, last));
+            if self.hosts[host].is_up() {
+                let event = Event::Command(removed.clone());
+                self.later(host, 0, Step::Handle(event));
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 use crate::disk::Manners;
 use crate::names::{Case, Forms};
 use crate::random::Random;
-use shoal_protocol::sync::Features;
+use shoal_protocol::id::DeviceId;
+use shoal_protocol::sync::{Features, Policy};
 use std::collections::BTreeSet;
 
 /// A kind of misfortune that a run may have, and that shrinking may take away.
@@ -29,10 +30,14 @@ pub enum Fault {
     Watch,
     /// Not every machine talks to every other.
     Topology,
+    /// People settle conflicts, and let filesets rest for a while.
+    People,
+    /// A device is removed from the group.
+    Removal,
 }
 
 /// All of them, with their names on the command line.
-pub const FAULTS: [(Fault, &str); 10] = [
+pub const FAULTS: [(Fault, &str); 12] = [
     (Fault::Crash, "crash"),
     (Fault::Network, "network"),
     (Fault::Disk, "disk"),
@@ -43,6 +48,8 @@ pub const FAULTS: [(Fault, &str); 10] = [
     (Fault::Root, "root"),
     (Fault::Watch, "watch"),
     (Fault::Topology, "topology"),
+    (Fault::People, "people"),
+    (Fault::Removal, "removal"),
 ];
 
 /// One run.
@@ -62,6 +69,8 @@ pub struct Plan {
     pub faults: BTreeSet<Fault>,
     /// Deeds that are left out, by their numbers.
     pub skipped: BTreeSet<u64>,
+    /// Which edit wins.
+    pub policy: Policy,
 }
 
 impl Plan {
@@ -89,6 +98,7 @@ impl Plan {
             span_ms: *random.pick(&[200, 2_000, 30_000]).unwrap_or(&200),
             faults: faults.filter(|_| random.chance(likely)).collect(),
             skipped: BTreeSet::new(),
+            policy: policy(seed),
         }
     }
 
@@ -99,6 +109,7 @@ impl Plan {
             rounds: 0,
             deeds: 0,
             faults: BTreeSet::new(),
+            policy: Policy::Newer,
             ..Self::new(1)
         }
     }
@@ -191,5 +202,16 @@ impl Plan {
         }
         manners.features.names = manners.names();
         manners
+    }
+}
+
+/// Mostly the one that people get without asking.
+fn policy(seed: u64) -> Policy {
+    match Random::new(seed, "policy").below(10) {
+        0 => Policy::Older,
+        1 => Policy::Larger,
+        2 => Policy::Smaller,
+        3 => Policy::Prefer(DeviceId([2; 32])),
+        _ => Policy::Newer,
     }
 }

@@ -4,6 +4,7 @@ use crate::disk::{Mount, Node};
 use crate::host::{Look, PageRun};
 use crate::names::{Forms, composed};
 use crate::plan::Fault;
+use crate::sabotage::Sabotage;
 use crate::world::{Step, Weather, World};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
@@ -193,6 +194,10 @@ impl World {
         shown: &str,
         told: &str,
     ) -> Option<Found> {
+        let at_rest = self.weather == Weather::Calm;
+        if at_rest && self.sabotage == Sabotage::MissFiles && self.luck.chance(20) {
+            return None;
+        }
         let ill = self.weather == Weather::Storm && self.plan.has(Fault::Disk);
         let unreadable = ill && self.luck.chance(20);
         let host = &self.hosts[number];

@@ -3,7 +3,10 @@
 use crate::disk::{Mount, Node};
 use crate::plan::Fault;
 use crate::world::{Step, Watchers, Weather, World};
+use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
+use shoal_protocol::sync::project::project;
+use shoal_protocol::sync::{Command, Event, Kind, Role};
 use std::collections::BTreeMap;
 
 /// Names that users type: few, so that they meet.
@@ -145,7 +148,7 @@ impl World {
 
     /// A user does something by chance.
     pub(crate) fn deed(&mut self, host: usize) {
-        if self.hosts[host].disk.mount != Mount::There {
+        if self.hosts[host].disk.mount != Mount::There || host >= self.members() {
             return;
         }
         self.trace
@@ -179,6 +182,48 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// A person settles a conflict of which all sides are to be seen: one stays, the others are not wanted.
+    pub(crate) fn settle_conflict(&mut self, number: usize) {
+        let host = &self.hosts[number];
+        let rows = host.visible.all_applied().values();
+        let conflicts: Vec<RelPath> = rows
+            .filter_map(|row| match &row.role {
+                Role::Copy { of } => Some(of.clone()),
+                _ => None,
+            })
+            .collect();
+        let Some(of) = self.luck.pick(&conflicts).cloned() else {
+            return;
+        };
+        let Ok(projection) = project(&host.visible, &of, self.plan.policy) else {
+            return;
+        };
+        let main = projection.main.map(|main| (of.clone(), main));
+        let sides: Vec<_> = main.into_iter().chain(projection.copies).collect();
+        let bytes = |path: &RelPath, kind: &Kind| match host.disk.node(path) {
+            Some(Node::File(bytes)) if kind.content() == Some(ContentHash::of(bytes)) => {
+                Some((path.clone(), bytes.clone()))
+            }
+            _ => None,
+        };
+        let seen: Option<Vec<_>> = sides.iter().map(|(at, it)| bytes(at, &it.kind)).collect();
+        let Some(seen) = seen.filter(|_| host.is_up()) else {
+            return;
+        };
+        let Some((keep, kept)) = self.luck.pick(&seen).cloned() else {
+            return;
+        };
+        for (path, bytes) in seen.iter().filter(|(path, _)| *path != keep) {
+            if *path == of {
+                self.ledger.wrote(number, path, bytes, &kept);
+            } else {
+                self.ledger.removed(path, bytes);
+            }
+        }
+        let command = Command::Settle { path: of, keep };
+        self.handle(number, Event::Command(command));
     }
 
     /// New bytes: mostly never typed before, sometimes what others type too, sometimes none.

@@ -101,6 +101,8 @@ pub struct World {
     pub(crate) sabotage: Sabotage,
     pub(crate) violation: Option<Violation>,
     pub(crate) count: Count,
+    /// What everybody is told of the device that was removed, which is that of the last host.
+    pub(crate) removed: Option<Command>,
     /// The tree at the last rest: what everybody had.
     pub(crate) rest: Option<BTreeMap<RelPath, String>>,
     busy_at_ms: u64,
@@ -126,6 +128,7 @@ impl World {
             sabotage,
             violation: None,
             count: Count::default(),
+            removed: None,
             rest: None,
             busy_at_ms: 0,
             queue: BTreeMap::new(),
@@ -169,6 +172,7 @@ impl World {
             }
             self.go_on(self.now_ms + self.plan.span_ms * 2)?;
             self.settle()?;
+            self.remove_a_device();
         }
         Ok(())
     }
@@ -183,7 +187,9 @@ impl World {
         for host in 0..self.hosts.len() {
             self.hosts[host].disk.mount = Mount::There;
             if self.hosts[host].is_up() {
-                self.later(host, 0, Step::Handle(Event::Command(Command::Retry)));
+                for command in [Command::Resume, Command::Retry] {
+                    self.later(host, 0, Step::Handle(Event::Command(command)));
+                }
             } else {
                 self.later_any(host, 1, Step::Start);
             }
@@ -202,6 +208,11 @@ impl World {
             }
         }
         self.check_rest()
+    }
+
+    /// How many hosts belong to the group: all, or all but the last.
+    pub(crate) fn members(&self) -> usize {
+        self.hosts.len() - usize::from(self.removed.is_some())
     }
 
     fn steps_max(&self) -> u64 {
