@@ -188,7 +188,7 @@ impl World {
             return;
         };
         let knowledge = self.hosts[host].durable.knowledge().unwrap_or_default();
-        let meta = self.hosts[host].durable.meta().unwrap_or_default();
+        let meta = self.hosts[host].visible.meta().unwrap_or_default();
         let durable = knowledge.get(&dot.author).map_or(0, |seen| seen.seq);
         let is_present = meta.is_some_and(|meta| meta.author == dot.author);
         if is_present && dot.seq > durable {

@@ -43,6 +43,9 @@ fn linux_and(manners: Manners, files: &[(&str, &str)]) -> World {
     if manners.folds() {
         plan.faults.insert(Fault::Names);
     }
+    if manners.mtime_step_ns > 1 {
+        plan.faults.insert(Fault::Coarse);
+    }
     let mut world = World::new(plan, Sabotage::None, Keep::Hash);
     world.hosts[0].disk = Disk::new(Manners::LINUX);
     world.hosts[1].disk = Disk::new(manners);

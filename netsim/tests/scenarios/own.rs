@@ -1,6 +1,6 @@
 //! Stories of our own, and those whose bug could not be looked up.
 
-use super::{has, has_copy, path, settled, world};
+use super::{MAC, has, has_copy, linux_and, path, settled, world};
 
 #[test]
 fn a_file_is_renamed_here_and_edited_there() {
@@ -150,4 +150,15 @@ fn a_file_shown_as_a_copy_survives_a_new_file_of_the_same_author() {
         tree.iter().any(|row| row.ends_with("\"[00000002]\"")),
         "{tree:?}"
     );
+}
+
+/// Found by seed 486: what was to be in a folder that had no place was put into the folder that had taken it.
+#[test]
+fn nothing_is_put_into_the_twin_of_a_folder() {
+    let mut world = linux_and(MAC, &[("g", "[00000001]")]);
+    world.unseen(|world| world.mkdir(1, &path("A")));
+    world.mkdir(0, &path("a"));
+    world.mkdir(0, &path("a/in"));
+    world.settle().unwrap();
+    assert_eq!(world.tree(1), ["A folder", "g file \"[00000001]\""]);
 }

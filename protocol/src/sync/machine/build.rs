@@ -23,8 +23,10 @@ impl Machine {
         wanted: Wanted,
         way: Option<Way>,
     ) -> Read<()> {
+        // Where names fold, a folder that cannot be made may be there all the same, as another one: nothing goes into it unseen.
+        let folds = self.config.features.names.fold_at_all();
         if let Some(parent) = path.parent()
-            && !round.folders.contains(&parent)
+            && (folds || !round.folders.contains(&parent))
         {
             let there = turn.applied(&parent)?;
             if self.work.is_busy(&parent) || there.is_none_or(|row| row.kind != Kind::Folder) {

@@ -28,7 +28,13 @@ impl Machine {
         let newest = theirs.keys().filter(mine).map(|a| a.epoch).max();
         let forgotten = theirs.get(&own).is_some_and(|seen| !self.remembers(seen));
         if forgotten || newest.is_some_and(|epoch| epoch > own.epoch) {
-            self.ledger.meta.confirmed_seq = self.shared_past(theirs.get(&own));
+            let mut shared_seq = self.shared_past(theirs.get(&own));
+            if let Some(seen) = theirs.get(&own).filter(|seen| seen.is_doubted()) {
+                // Others hold two entries under one number: what was given, was given before this start.
+                shared_seq = shared_seq.min(seen.seq);
+                self.ledger.given_seq = u64::MAX;
+            }
+            self.ledger.meta.confirmed_seq = shared_seq;
             return self.new_epoch(turn, newest.unwrap_or(0).max(own.epoch) + 1);
         }
         if let Some(seen) = theirs.get(&own)

@@ -293,7 +293,8 @@ impl Machine {
         for (path, (from, row)) in std::mem::take(&mut round.refolded) {
             ways.insert(path, Way::Move(from, row));
         }
-        for (path, want) in std::mem::take(&mut round.wants) {
+        let (copies, others) = copies_first(std::mem::take(&mut round.wants));
+        for (path, want) in copies.into_iter().chain(others) {
             match want.wanted {
                 Some(wanted) => {
                     let way = ways.remove(&path);
@@ -318,4 +319,21 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// What makes way for something else, and is shown as a copy: the copy comes first, or an end of the program in between would look
+/// like a deletion.
+fn copies_first(
+    wants: BTreeMap<RelPath, Want>,
+) -> (BTreeMap<RelPath, Want>, BTreeMap<RelPath, Want>) {
+    let role = |want: &Want| want.wanted.as_ref().map(|wanted| wanted.role.clone());
+    let is_there = |of: &RelPath| wants.get(of).is_some_and(|want| want.row.is_some());
+    let first: BTreeSet<_> = wants
+        .iter()
+        .filter(|(_, want)| matches!(role(want), Some(Role::Copy { of }) if is_there(&of)))
+        .map(|(path, _)| path.clone())
+        .collect();
+    wants
+        .into_iter()
+        .partition(|(path, _)| first.contains(path))
 }
