@@ -149,7 +149,6 @@ impl World {
                 let host = &mut self.hosts[number];
                 host.visible = backup.clone();
                 host.durable = backup;
-                host.staging.clear();
                 self.later_any(number, 100, Step::Start);
             }
         }

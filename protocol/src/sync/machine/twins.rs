@@ -140,7 +140,10 @@ impl Machine {
         let Some(folded) = self.config.features.names.folded(path) else {
             return Ok(true);
         };
-        self.consider_parent(turn, round, path)?;
+        // A folder that is known to wait is not tried anew for each thing in it.
+        if !self.work.twins.is_below_waiting(path) {
+            self.consider_parent(turn, round, path)?;
+        }
         if self.work.twins.is_below_waiting(path) {
             self.work.succeeded(path);
             self.work.twins.free(path);
