@@ -129,10 +129,14 @@ impl Seen {
         self.incarnation == DOUBTED
     }
 
+    /// The first number that was written in the same start of the program; 0 when that is nobody's.
+    pub(super) fn first_seq(&self) -> u64 {
+        self.incarnation & ((1 << FIRST_BITS) - 1)
+    }
+
     /// When two starts of one author wrote the same numbers: the last number below them. It was restored in between.
     pub(super) fn forked_after(&self, other: &Seen) -> Option<u64> {
-        let first = |seen: &Seen| seen.incarnation & ((1 << FIRST_BITS) - 1);
-        let (one, two) = (first(self), first(other));
+        let (one, two) = (self.first_seq(), other.first_seq());
         let apart = self.incarnation == other.incarnation
             || self.is_doubted()
             || other.is_doubted()

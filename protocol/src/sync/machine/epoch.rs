@@ -53,9 +53,14 @@ impl Machine {
             seq: dot.seq.saturating_sub(1),
             incarnation: DOUBTED,
         };
-        let theirs = Knowledge::from([(dot.author, seen)]);
-        self.check_own_past(turn, &theirs)?;
-        self.hear_doubts(turn, &theirs);
+        if dot.author == self.ledger.author() {
+            return self.check_own_past(turn, &Knowledge::from([(dot.author, seen)]));
+        }
+        let known = self.ledger.knowledge.get(&dot.author).copied();
+        let seq = known.map_or(0, |known| known.seq).min(seen.seq);
+        if known.is_none_or(|known| known.seq > seq || !known.is_doubted()) {
+            self.count_as_unseen(turn, dot.author, seq);
+        }
         Ok(())
     }
 
@@ -72,14 +77,19 @@ impl Machine {
                 continue;
             };
             if known.seq > seq || known.seq == seq && !known.is_doubted() {
-                let incarnation = DOUBTED;
-                let seen = Seen { seq, incarnation };
-                self.know(turn, *author, seen);
-                self.ledger.durable.insert(*author, seen);
-                turn.writes.greet = true;
-                self.doubt_claims();
+                self.count_as_unseen(turn, *author, seq);
             }
         }
+    }
+
+    /// Numbers above this one do not count as seen any more; everybody is told.
+    fn count_as_unseen<I: Index>(&mut self, turn: &mut Turn<'_, I>, author: AuthorId, seq: u64) {
+        let incarnation = DOUBTED;
+        let seen = Seen { seq, incarnation };
+        self.know(turn, author, seen);
+        self.ledger.durable.insert(author, seen);
+        turn.writes.greet = true;
+        self.doubt_claims();
     }
 
     /// Whether this is another entry under a number that is held already, or has a number of this device that it never gave.
@@ -123,7 +133,10 @@ impl Machine {
         let until = until.zip(seen).map(|(until, seen)| until.min(seen.seq));
         // What was confirmed since this start, by one who had forgotten as much, may be what a number meant for the second time.
         let before = meta.confirmed_seq.min(self.ledger.loaded_seq);
-        before.max(until.unwrap_or(0))
+        // Of a start that this home does not remember, all is forgotten.
+        let foreign = seen.filter(|seen| !starts.iter().any(|it| it.nonce == seen.incarnation));
+        let known = foreign.map_or(u64::MAX, |seen| seen.first_seq().saturating_sub(1));
+        before.min(known).max(until.unwrap_or(0))
     }
 
     fn new_epoch<I: Index>(&mut self, turn: &mut Turn<'_, I>, epoch: u32) -> Read<()> {
