@@ -1,6 +1,7 @@
 //! Planted bugs: each checker is shown to bite by a driver that does one thing wrong.
 
 use crate::world::World;
+use shoal_protocol::id::DeviceId;
 use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{Action, Message, OpKind, Outcome};
 use std::collections::BTreeMap;
@@ -54,15 +55,7 @@ impl World {
     /// Does something else than what the machine asked for, if that is what this run is about.
     pub(crate) fn spoil(&mut self, number: usize, mut action: Action) -> Option<Action> {
         match (&mut action, self.sabotage) {
-            (
-                Action::Send {
-                    message: Message::Entries { entries, .. },
-                    ..
-                },
-                Sabotage::LoseEntries,
-            ) if self.luck.chance(300) => {
-                entries.pop();
-            }
+            (Action::Send { peer, message }, _) => self.spoil_message(number, *peer, message),
             (Action::Apply(ops), Sabotage::RemoveInstead) => {
                 for op in ops {
                     if matches!(op.kind, OpKind::Write { .. }) && self.luck.chance(100) {
@@ -89,40 +82,33 @@ impl World {
                     }
                 }
             }
-            (
-                Action::Send {
-                    peer,
-                    message: page @ Message::Entries { .. },
-                },
-                Sabotage::SendTwice,
-            ) if self.luck.chance(50) => self.send(number, peer.0, page.clone()),
-            (
-                Action::Send {
-                    message: Message::Entries { entries, .. },
-                    ..
-                },
-                Sabotage::LongPages,
-            ) => {
-                let first = entries.first().cloned();
-                entries.extend(first.iter().cycle().take(5_000).cloned());
-            }
             (Action::Persist(_), Sabotage::Whim) => {
                 let done = DONE.fetch_add(1, Ordering::Relaxed);
                 self.trace.line(format_args!("{done}"));
             }
-            (
-                Action::Send {
-                    peer,
-                    message: Message::Complete { .. },
-                },
-                Sabotage::Chatter,
-            ) => {
+            _ => {}
+        }
+        Some(action)
+    }
+
+    fn spoil_message(&mut self, number: usize, peer: DeviceId, message: &mut Message) {
+        match (message, self.sabotage) {
+            (Message::Entries { entries, .. }, Sabotage::LoseEntries) if self.luck.chance(300) => {
+                entries.pop();
+            }
+            (page @ Message::Entries { .. }, Sabotage::SendTwice) if self.luck.chance(50) => {
+                self.send(number, peer.0, page.clone());
+            }
+            (Message::Entries { entries, .. }, Sabotage::LongPages) => {
+                let first = entries.first().cloned();
+                entries.extend(first.iter().cycle().take(5_000).cloned());
+            }
+            (Message::Complete { .. }, Sabotage::Chatter) => {
                 if let Some(other) = self.number(peer.0) {
                     self.cut(number, other);
                 }
             }
             _ => {}
         }
-        Some(action)
     }
 }
