@@ -1,10 +1,10 @@
 //! QUIC settings of links over iroh, for both ends.
 
-mod ack_clock;
+mod by_round_trip;
+mod losses;
 
-use ack_clock::AckClockedConfig;
+use by_round_trip::ByRoundTripConfig;
 use iroh::endpoint::{IdleTimeout, QuicTransportConfig, VarInt};
-use noq_proto::congestion::Bbr3Config;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 6_000_000;
 const IDLE_TIMEOUT_MS: u32 = 30_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// How far the other side is.
+/// How far the other side is: a guess, until the first round trip is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distance {
     /// On this machine or its network.
@@ -45,17 +45,11 @@ impl Distance {
 /// minute.
 ///
 /// BBR where it is far, because CUBIC takes every lost datagram for congestion (64 MiB over 50 ms and
-/// 0.1 % loss: 45 s); CUBIC where it is near, where any pacing waits longer than the network needs. That goes for the
+/// 0.1 % loss: 60 s); CUBIC where it is near, where any pacing waits longer than the network needs. That goes for the
 /// taker too: BBR paces the little that it sends so slowly that its sharer waits for windows, 1 to 30 ms each time.
 pub fn transport(distance: Distance) -> QuicTransportConfig {
-    let builder = QuicTransportConfig::builder();
-    let builder = match distance {
-        Distance::Near => {
-            builder.congestion_controller_factory(Arc::new(AckClockedConfig::default()))
-        }
-        Distance::Far => builder.congestion_controller_factory(Arc::new(Bbr3Config::default())),
-    };
-    builder
+    QuicTransportConfig::builder()
+        .congestion_controller_factory(Arc::new(ByRoundTripConfig::new(distance)))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
