@@ -1,7 +1,7 @@
 //! Members as the rest of the node sees them: who they are, connections to them, and from them.
 
 use super::state::{Dial, DialStage, Live};
-use super::{GroupService, exchange};
+use super::{GroupService, exchange, lost_way};
 use futures::future::BoxFuture;
 use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, PublicKey, RelayUrl};
@@ -316,6 +316,7 @@ impl GroupService {
         state
             .live
             .retain(|live| live.connection.close_reason().is_none());
+        lost_way::watch(connection);
         let connection = connection.clone();
         state.live.push(Live { device, connection });
         Ok(())

@@ -9,6 +9,7 @@ mod exchange;
 mod guest;
 mod host;
 mod lookup;
+mod lost_way;
 mod members;
 mod relays;
 mod state;
