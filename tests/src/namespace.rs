@@ -44,7 +44,13 @@ impl Namespace {
         self.run(&["nft", rules]).map(drop)
     }
 
-    /// Ends that.
+    /// With UDP blocked: nobody outside comes to this TCP port, either.
+    pub fn block_tcp(&self, port: u64) -> Result<()> {
+        let rule = format!("add rule inet shoal in iifname != lo tcp dport {port} drop");
+        self.run(&["nft", &rule]).map(drop)
+    }
+
+    /// Ends all that.
     pub fn allow_udp(&self) -> Result<()> {
         self.run(&["nft", "delete table inet shoal"]).map(drop)
     }

@@ -91,6 +91,28 @@ fn devices_pair_and_sync_where_udp_is_blocked() {
 
 #[test]
 #[ignore = "needs root: scripts/test-privileged"]
+fn two_devices_that_both_reach_a_third_meet_at_its_relay() {
+    let pair = Pair::new().unwrap();
+    let (one, two) = devices(&pair);
+    let third = Device::on(Home::in_namespace(&pair.left).unwrap());
+    for (side, device) in [(&pair.left, &one), (&pair.right, &two)] {
+        let status = device.home.json(&["status"]).unwrap();
+        side.block_udp().unwrap();
+        side.block_tcp(status["ports"]["tcp"].as_u64().unwrap())
+            .unwrap();
+    }
+    third.pair_with(&one);
+    third.pair_with(&two);
+    one.is_connected_to(&[&third, &two]);
+    two.is_connected_to(&[&third, &one]);
+    let two = two.key();
+    let all = one.home.json_lines(&["devices"]).unwrap();
+    let via = all.iter().find(|it| it["device"] == two.as_str());
+    assert_eq!(via.unwrap()["via"], "relay", "{all:#?}");
+}
+
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
 fn a_large_file_over_a_long_way_that_loses_packets() {
     let mut random = Random::from_env("a_large_file_over_a_long_way_that_loses_packets");
     let pair = Pair::far(FAR).unwrap();
