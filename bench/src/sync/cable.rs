@@ -46,6 +46,11 @@ impl Cable {
         Ok(())
     }
 
+    /// Whether the kernel can make it so.
+    pub(crate) fn can_be_far(mut self) -> bool {
+        self.is_far().is_ok()
+    }
+
     /// Starts a program in one of them; what it becomes has the process id of what is started.
     pub(crate) fn command(&self, side: usize, program: &str) -> Command {
         let mut command = Command::new("ip");

@@ -78,10 +78,15 @@ pub(crate) fn measure(bench: &Bench, options: &Options) -> Result<Vec<Figure>> {
         "two network namespaces need root: run this as root, or leave `sync` out with --only"
     );
     let mut figures = Vec::new();
+    let mut jobs = options.jobs.clone();
+    if jobs.contains(&Job::Far) && !Cable::new()?.can_be_far() {
+        eprintln!("NOT RUN: {}: this kernel has no netem", Job::Far.name());
+        jobs.retain(|job| *job != Job::Far);
+    }
     for round in 0..bench.rounds() {
         let mut order = [Side::Shoal, Side::Syncthing];
         order.rotate_left(round % 2);
-        for group in work::groups(&options.jobs) {
+        for group in work::groups(&jobs) {
             for side in order {
                 if options.alone.is_some_and(|alone| alone != side) {
                     continue;
