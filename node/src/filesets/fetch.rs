@@ -51,6 +51,8 @@ struct Work {
     /// Contents that a lane is at, wanted still or not: no two lanes write to one file.
     under_way: HashSet<ContentHash>,
     lines: HashMap<DeviceId, Line>,
+    /// Contents that an earlier run left in staging, whole, and nobody has asked for since.
+    left: HashSet<ContentHash>,
 }
 
 struct Wanted {
@@ -86,7 +88,12 @@ impl Fetcher {
         state: Arc<State>,
         inputs: mpsc::Sender<Input>,
         ended: CancellationToken,
+        left: HashSet<ContentHash>,
     ) -> Self {
+        let work = Work {
+            left,
+            ..Work::default()
+        };
         Self(Arc::new(Inner {
             fileset,
             replica,
@@ -95,12 +102,17 @@ impl Fetcher {
             inputs,
             runtime: tokio::runtime::Handle::current(),
             ended,
-            work: Mutex::default(),
+            work: Mutex::new(work),
         }))
     }
 
     /// Asks for a content.
     pub(super) fn want(&self, content: ContentHash, bytes: u64, from: Vec<DeviceId>) {
+        let is_left = self.work().left.remove(&content);
+        if is_left && self.0.replica.staged_bytes(&content) == Some(bytes) {
+            self.tell(Event::Fetched(vec![content]));
+            return;
+        }
         let free = self.0.replica.free_bytes();
         if free.is_some_and(|free| free < self.0.floor_bytes.saturating_add(bytes)) {
             let why = FetchFailure::NoSpace;
@@ -133,6 +145,11 @@ impl Fetcher {
             self.0.state.wants_no_more(1, wanted.bytes);
         }
         work.waiting.retain(|waiting| *waiting != content);
+    }
+
+    /// Nothing is missing any more: whether something in staging is of no use.
+    pub(super) fn forget_left(&self) -> bool {
+        !std::mem::take(&mut self.work().left).is_empty()
     }
 
     /// A device can be asked, in the conversation with this number.

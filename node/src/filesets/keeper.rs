@@ -11,7 +11,7 @@ use crate::identity::fill_random;
 use crate::service::Records;
 use shoal_disk::replica::{Noticed, Replica, RootProblem, Watch};
 use shoal_protocol::fileset::Genesis;
-use shoal_protocol::id::{FilesetId, GroupId};
+use shoal_protocol::id::{ContentHash, FilesetId, GroupId};
 use shoal_protocol::sync::{Config, Policy};
 use shoal_store::{Durability, FilesetIndex, FilesetRow, Running, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,14 @@ pub(super) enum Order {
     Pause,
     /// Let go of everything.
     Leave,
+}
+
+/// A folder and its index.
+struct Opened {
+    replica: Replica,
+    index: FilesetIndex,
+    /// Contents that an earlier run left in staging, whole.
+    staged: Vec<ContentHash>,
 }
 
 enum OpenError {
@@ -165,7 +173,7 @@ async fn go(
     let opened =
         tokio::task::spawn_blocking(move || open(&opening, &context.records, &context.home));
     let opened = opened.await.map_err(|panic| failed(&panic))?;
-    let (replica, index) = opened.map_err(|error| match error {
+    let opened = opened.map_err(|error| match error {
         OpenError::Root(problem) => {
             let (what, next) = words::unopened(&problem, &kept.row.root);
             kept.state.stage(Stage::Halted(what, next));
@@ -173,26 +181,28 @@ async fn go(
         }
         OpenError::Store(error) => failed(&error),
     })?;
-    let ended = turn(filesets, kept, replica, index, orders).await;
+    let ended = turn(filesets, kept, opened, orders).await;
     ended.map_err(|error| failed(&error))
 }
 
-fn open(
-    kept: &Kept,
-    records: &Records,
-    home: &std::path::Path,
-) -> Result<(Replica, FilesetIndex), OpenError> {
+fn open(kept: &Kept, records: &Records, home: &std::path::Path) -> Result<Opened, OpenError> {
     if let Some(former) = &kept.row.formerly {
         take_over(kept, former, records)?;
     }
     let replica =
         Replica::open(&kept.row.root, &kept.row.id, Some(home)).map_err(OpenError::Root)?;
-    replica.sweep(&|_| false).map_err(OpenError::Root)?;
+    // What is there as a whole may be the only copy of what was kept aside before its file was overwritten.
+    let staged = replica.sweep(&|content| replica.is_whole(content));
+    let staged = staged.map_err(OpenError::Root)?.kept;
     let index = records
         .store
         .fileset_index(&kept.row.id)
         .map_err(OpenError::Store)?;
-    Ok((replica, index))
+    Ok(Opened {
+        replica,
+        index,
+        staged,
+    })
 }
 
 /// Makes the folder, and the row, of a fileset of a group that this device left those of the present one. It may have happened
@@ -228,11 +238,11 @@ struct Turning {
 async fn turn(
     filesets: &Arc<Filesets>,
     kept: &Arc<Kept>,
-    replica: Replica,
-    index: FilesetIndex,
+    opened: Opened,
     orders: &mut watch::Receiver<Order>,
 ) -> Result<Ended, RingError> {
-    let mut turning = start(filesets, kept, &replica, &index).await?;
+    let mut turning = start(filesets, kept, &opened).await?;
+    let Opened { replica, index, .. } = opened;
     let ended = turning.handle.ended.clone();
     kept.set_ring(Some(turning.handle));
     filesets.shelves.put(kept.row.id, Shelf { replica, index });
@@ -265,9 +275,13 @@ async fn turn(
 async fn start(
     filesets: &Arc<Filesets>,
     kept: &Arc<Kept>,
-    replica: &Replica,
-    index: &FilesetIndex,
+    opened: &Opened,
 ) -> Result<Turning, RingError> {
+    let Opened {
+        replica,
+        index,
+        staged,
+    } = opened;
     let (inputs, receiver) = ring::channel();
     let ended = CancellationToken::new();
     let fetcher = Fetcher::new(
@@ -277,6 +291,7 @@ async fn start(
         kept.state.clone(),
         inputs.clone(),
         ended.clone(),
+        staged.iter().copied().collect(),
     );
     let (watching, watch_inputs) = (replica.clone(), inputs.clone());
     let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs));

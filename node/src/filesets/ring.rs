@@ -292,6 +292,9 @@ impl Ring {
                 if let Report::Halted(Halt::Root(_)) = report {
                     self.root_lost = true;
                 }
+                if report == Report::UpToDate && self.fetcher.forget_left() {
+                    self.hands.give(Job::ClearStaging);
+                }
                 self.state.report(report);
             }
         }

@@ -1,3 +1,4 @@
+// Length: everything that can happen to an operation, with one fixture.
 #![allow(clippy::unwrap_used)]
 
 use super::fixture_tests::{Fixture, rel};
@@ -241,6 +242,32 @@ fn two_files_swap_through_staging() {
     ]);
     assert_eq!((f.text("a").as_str(), f.text("b").as_str()), ("B", "A"));
     assert_eq!(fs::metadata(f.at("b")).unwrap().nlink(), 1);
+}
+
+/// A swap that a crash cut in half: the only copy of a file is in staging, and a start leaves it there.
+#[test]
+fn what_is_whole_in_staging_outlives_a_start() {
+    let f = Fixture::new();
+    f.write("a", "A");
+    f.write("b", "B");
+    let content = ContentHash::of(b"A");
+    let stage = op("a", f.file("a"), OpKind::Stage { content });
+    let Outcome::Done(Some(a)) = f.apply(&[stage])[0] else {
+        panic!("not staged");
+    };
+    let over = move_op("a", Expect::File(a), "b", f.file("b"));
+    assert!(matches!(f.apply(&[over])[0], Outcome::Done(_)));
+    let part = ContentHash::of(b"all of it");
+    f.replica
+        .incoming(&part)
+        .unwrap()
+        .write_all(b"all")
+        .unwrap();
+    let swept = f.replica.sweep(&|content| f.replica.is_whole(content));
+    let swept = swept.unwrap();
+    assert_eq!((swept.kept, swept.removed), (vec![content], 1));
+    f.done(&[write_op("b", Expect::Absent, content, 1, Source::Staged)]);
+    assert_eq!((f.text("a").as_str(), f.text("b").as_str()), ("B", "A"));
 }
 
 #[test]

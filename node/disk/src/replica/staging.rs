@@ -59,6 +59,13 @@ impl Replica {
         Ok(hash(&file, size_bytes)? == *content)
     }
 
+    /// Whether a content is in staging as a whole, whatever its length: reads and hashes it.
+    pub fn is_whole(&self, content: &ContentHash) -> bool {
+        // What cannot be read is of no use.
+        self.staged_bytes(content)
+            .is_some_and(|bytes| self.is_staged(content, bytes).unwrap_or(false))
+    }
+
     /// Removes a content from staging; one that is not there is no error.
     ///
     /// # Errors
