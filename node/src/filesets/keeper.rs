@@ -277,11 +277,7 @@ async fn start(
     kept: &Arc<Kept>,
     opened: &Opened,
 ) -> Result<Turning, RingError> {
-    let Opened {
-        replica,
-        index,
-        staged,
-    } = opened;
+    let (replica, index) = (&opened.replica, &opened.index);
     let (inputs, receiver) = ring::channel();
     let ended = CancellationToken::new();
     let fetcher = Fetcher::new(
@@ -291,11 +287,9 @@ async fn start(
         kept.state.clone(),
         inputs.clone(),
         ended.clone(),
-        staged.iter().copied().collect(),
+        opened.staged.iter().copied().collect(),
     );
-    let (watching, watch_inputs) = (replica.clone(), inputs.clone());
-    let watch = tokio::task::spawn_blocking(move || watch_root(&watching, watch_inputs));
-    let watch = watch.await.map_err(|panic| broken(&panic))?;
+    let watch = begin_watch(replica.clone(), inputs.clone()).await?;
     let hands_ended = Arc::new(AtomicBool::new(false));
     let (hands, hands_thread) = Hands::start(Workplace {
         replica: replica.clone(),
@@ -345,6 +339,14 @@ async fn start(
         threads: [hands_thread, ring_thread],
         watch,
     })
+}
+
+async fn begin_watch(
+    replica: Replica,
+    inputs: tokio::sync::mpsc::Sender<Input>,
+) -> Result<Option<Watch>, RingError> {
+    let watch = tokio::task::spawn_blocking(move || watch_root(&replica, inputs));
+    watch.await.map_err(|panic| broken(&panic))
 }
 
 fn config(filesets: &Filesets, kept: &Kept, replica: &Replica) -> Result<Config, RingError> {
