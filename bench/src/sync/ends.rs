@@ -74,13 +74,15 @@ pub(crate) trait Ends {
             used.cpu_s += crate::process::cpu_s(Pid::from_raw(pid).context("a number")?)?;
             used.rss_bytes = used.rss_bytes.max(bytes("VmRSS:"));
             used.peak_bytes = used.peak_bytes.max(bytes("VmHWM:"));
-            let below = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-            let below = below.unwrap_or_default();
-            open.extend(
-                below
-                    .split_whitespace()
-                    .filter_map(|it| it.parse::<i32>().ok()),
-            );
+            // Each thread has children of its own.
+            for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+                let below = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+                open.extend(
+                    below
+                        .split_whitespace()
+                        .filter_map(|it| it.parse::<i32>().ok()),
+                );
+            }
         }
         Ok(used)
     }
