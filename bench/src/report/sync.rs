@@ -74,7 +74,7 @@ pub(super) fn goals(report: &Report) -> Vec<Goal> {
         faster(Job::Many, 6.0),
         Goal {
             what: format!("{}: a quarter of the CPU", Job::Many.name()),
-            measured: shown(cpu.map(|it| 1.0 / it), " x"),
+            measured: shown(cpu.filter(|it| *it > 0.0).map(|it| 1.0 / it), " x"),
             verdict: Verdict::of(cpu.map(|it| it >= 4.0)),
         },
         faster(Job::Rename, 6.0),
@@ -108,7 +108,8 @@ fn larger(bytes: [u64; 2]) -> f64 {
 fn times(figures: &[Figure], job: Job, figure: fn(&Figure) -> f64) -> Option<f64> {
     let ratios = of(figures, job, Side::Shoal).filter_map(|mine| {
         let theirs = of(figures, job, Side::Syncthing).find(|it| it.round == mine.round)?;
-        Some(figure(theirs) / figure(mine))
+        let ratio = figure(theirs) / figure(mine);
+        ratio.is_finite().then_some(ratio)
     });
     median(ratios.collect())
 }
