@@ -303,9 +303,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cut_journal_says_what_stands_before_the_cut(records in prop::collection::vec(record(), 0..12), cut: prop::sample::Index, junk in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn a_cut_journal_says_what_stands_before_the_cut(records in prop::collection::vec(record(), 0..12), cut: prop::sample::Index, mut junk in prop::collection::vec(any::<u8>(), 0..40)) {
             let (bytes, ends) = written(&records);
             let cut = cut.index(bytes.len() + 1);
+            // Or the junk might be just the byte that a frame lacks.
+            if let (Some(first), Some(lacking)) = (junk.first_mut(), bytes.get(cut)) {
+                if first == lacking {
+                    *first = !*first;
+                }
+            }
             let mut torn = bytes[..cut].to_vec();
             torn.extend(&junk);
             let whole = ends.iter().take_while(|end| **end <= cut).count();
