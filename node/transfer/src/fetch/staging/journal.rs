@@ -307,10 +307,10 @@ mod tests {
             let (bytes, ends) = written(&records);
             let cut = cut.index(bytes.len() + 1);
             // Or the junk might be just the byte that a frame lacks.
-            if let (Some(first), Some(lacking)) = (junk.first_mut(), bytes.get(cut)) {
-                if first == lacking {
-                    *first = !*first;
-                }
+            if let (Some(first), Some(lacking)) = (junk.first_mut(), bytes.get(cut))
+                && first == lacking
+            {
+                *first = !*first;
             }
             let mut torn = bytes[..cut].to_vec();
             torn.extend(&junk);
