@@ -250,6 +250,8 @@ pub(crate) mod tests {
             missing: 0,
             bytes_wanted: 0,
             rate_bytes_per_s: 0,
+            received_bytes: 0,
+            sent_bytes: 0,
             left_s: None,
             kept_by: vec!["phone".into()],
             connected: vec!["phone".into()],

@@ -10,6 +10,31 @@ pub(crate) fn speed(bytes_per_s: u64) -> String {
     format!("{}/s", bytes_human(bytes_per_s))
 }
 
+/// What people write for bytes a second: `500K`, `2M`, `1.5M`, `20000`; the letters are of 1024.
+pub(crate) fn parse_speed(text: &str) -> Result<u64, String> {
+    let text = text
+        .trim()
+        .trim_end_matches("/s")
+        .trim_end_matches(['B', 'b']);
+    let text = text.trim_end_matches('i');
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_u64 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| "a speed is a number of bytes a second, such as 500K or 2M".to_owned())?;
+    let bytes = number * unit as f64;
+    if bytes >= 1.0 && bytes < 1e15 {
+        Ok(bytes as u64)
+    } else {
+        Err("a speed is more than nothing, and less than a petabyte a second".to_owned())
+    }
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 {

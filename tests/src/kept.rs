@@ -201,6 +201,11 @@ impl Kept {
         view["state"] == "up_to_date" && view["missing"] == 0 && connected
     }
 
+    /// Whether a view says that nothing is left to do.
+    pub fn is_quiet(view: &Value) -> bool {
+        view["state"] == "up_to_date"
+    }
+
     /// Conflicts of the fileset.
     pub fn conflicts(&self) -> Vec<Value> {
         let lines = self.device.home.json_lines(&["conflicts", NAME]);

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use serde_json::Value;
@@ -33,6 +34,7 @@ fn everything_that_a_tree_has_arrives() {
     symlink("/nowhere at all", tree.path().join("dangling")).unwrap();
     symlink(&parent, tree.path().join("out of here")).unwrap();
     fs::write(tree.path().join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+    let _socket = UnixListener::bind(tree.path().join("socket")).unwrap();
     let fifo = Command::new("mkfifo")
         .arg(tree.path().join("pipe"))
         .status();
@@ -52,9 +54,9 @@ fn everything_that_a_tree_has_arrives() {
     assert!(there.blocks() * 512 < SPARSE_BYTES / 2, "{there:?}");
 
     // What does not travel is said, and is not there.
-    let view = one.until("both problems", |it| problems(it).len() == 2);
-    assert_eq!(problems(&view), ["caf\\xe9", "pipe"], "{view}");
-    for name in [&b"caf\xe9"[..], b"pipe"] {
+    let view = one.until("all problems", |it| problems(it).len() == 3);
+    assert_eq!(problems(&view), ["caf\\xe9", "pipe", "socket"], "{view}");
+    for name in [&b"caf\xe9"[..], b"pipe", b"socket"] {
         let at = two.folder.join(OsStr::from_bytes(name));
         assert!(at.symlink_metadata().is_err(), "{}", at.display());
     }

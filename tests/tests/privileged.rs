@@ -13,8 +13,8 @@ use std::process::Command;
 use shoal_tests::clients::{Client, Transmission};
 use shoal_tests::namespace::Pair;
 use shoal_tests::{
-    Attributes, Deadline, Home, Random, Running, Tree, assert_same_tree, differences, http, needs,
-    scratch, shoal_binary,
+    Attributes, Deadline, Device, Home, Kept, Random, Running, Tree, assert_same_tree, differences,
+    http, needs, scratch, settle, shoal_binary, two,
 };
 
 /// Shares a tree in one namespace, and Transmission fetches its magnet in the other.
@@ -200,6 +200,55 @@ fn taking_onto_a_full_disk() {
             .unwrap();
         assert_same_tree(tree.path(), &disk.0.join("large"), Attributes::All);
     }
+}
+
+/// A folder on a file system of 96 MiB, of which 64 stay free: says so, and goes on by itself when there is room.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn keeping_a_folder_on_a_full_disk() {
+    let mut random = Random::from_env("keeping_a_folder_on_a_full_disk");
+    let (one, guest) = (Device::new(), Device::new());
+    one.pair_with(&guest);
+    let disk = Disk::mount("96m");
+    let one = Kept::adds(one);
+    let mut two = Kept::new(guest);
+    two.folder = disk.0.join("Work");
+    two.join();
+    for number in 0..6 {
+        one.write(&format!("{number}.bin"), random.bytes(10 << 20));
+    }
+    one.write("small", "comes all the same");
+    let full = two.until("the reason", |view| {
+        let problems = view["problems"].as_array();
+        problems.is_some_and(|all| {
+            let full = |it: &serde_json::Value| it["what"].as_str().unwrap().contains("full");
+            all.iter().any(full)
+        })
+    });
+    assert!(full["missing"].as_u64() > Some(0), "{full}");
+    two.until("what fits", |_| two.at("small").exists());
+    disk.resize("400m");
+    settle(&[&one, &two], &one.seen());
+    assert_eq!(two.staged(), [""; 0]);
+}
+
+/// The system's queue of changes overflows: what it forgot is found by a look at everything.
+#[test]
+#[ignore = "needs root: scripts/test-privileged"]
+fn changes_that_the_system_forgot_are_found() {
+    const LIMIT: &str = "/proc/sys/fs/inotify/max_queued_events";
+    let before = fs::read_to_string(LIMIT).unwrap();
+    let (mut one, two) = two();
+    one.device.stop();
+    fs::write(LIMIT, "4").unwrap();
+    one.device.start();
+    one.until("its watch", Kept::is_quiet);
+    fs::write(LIMIT, before.trim()).unwrap();
+    for number in 0..2_000 {
+        one.write(&format!("{}/{number}", number % 40), number.to_string());
+    }
+    settle(&[&one, &two], &one.seen());
+    assert_eq!(one.seen().len(), 2_040);
 }
 
 /// Root reads everything, so this one runs as nobody.

@@ -3,19 +3,20 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use shoal_api::{
-    Answer, AnswerRequest, Client, DeviceApi, DeviceState, DeviceView, RenameRequest, Via,
+    Answer, AnswerRequest, Client, DeviceApi, DeviceState, DeviceView, LimitRequest, RenameRequest,
+    Via,
 };
 use shoal_protocol::display::escape;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Form, Output};
-use crate::{connect, table};
+use crate::{connect, table, units};
 
 /// Hexadecimal digits of a key that are shown.
 const KEY_DIGITS: usize = 8;
 
-/// List the devices of this group, and those that wait to be confirmed; confirm, rename or remove one.
+/// List the devices of this group, and those that wait to be confirmed; confirm, rename, limit or remove one.
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
     #[command(subcommand)]
@@ -38,6 +39,18 @@ enum Action {
         /// Its name from now on.
         #[arg(value_name = "NEW")]
         new: String,
+    },
+    /// Limit how fast files go to and come from a device, on this one. Without --up and --down: no limit any more.
+    Limit {
+        /// Its name, or the first digits of its key.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Bytes a second to it, such as 500K or 2M.
+        #[arg(long, value_name = "SPEED", value_parser = units::parse_speed)]
+        up: Option<u64>,
+        /// Bytes a second from it.
+        #[arg(long, value_name = "SPEED", value_parser = units::parse_speed)]
+        down: Option<u64>,
     },
     /// Remove a device from the group, or refuse one that waits. With the name of this device: leave the group.
     ///
@@ -72,6 +85,20 @@ pub(crate) async fn run(args: DevicesArgs, context: &Context) -> Result<(), Fail
             let (old, new) = (escape(&name), escape(&view.name));
             output.line(&format!("{old} is called {new} from now on."))
         }
+        Some(Action::Limit { name, up, down }) => {
+            let request = LimitRequest {
+                device: name,
+                up_bytes_per_s: up,
+                down_bytes_per_s: down,
+            };
+            let view = node.limit_device(request).await?;
+            output.tagged("device", &view)?;
+            let name = escape(&view.name);
+            output.line(&match limits(&view) {
+                Some(limits) => format!("{name}: {limits}"),
+                None => format!("{name} has no limit."),
+            })
+        }
         Some(Action::Remove { name }) => remove(&name, &node, output).await,
     }
 }
@@ -92,10 +119,24 @@ async fn list(node: &Client, output: &Output) -> Result<(), Failure> {
     ) {
         output.line(&line)?;
     }
+    for device in &devices {
+        if let Some(limits) = limits(device) {
+            output.line(&format!("{}: {limits}", escape(&device.name)))?;
+        }
+    }
     if devices.len() == 1 {
         output.note("This device is alone. Pair it with another one: shoal pair");
     }
     Ok(())
+}
+
+/// `2.0 MiB/s to it, 500 KiB/s from it`; none without a limit.
+fn limits(device: &DeviceView) -> Option<String> {
+    let way = |rate: Option<u64>, way| rate.map(|rate| format!("{} {way}", units::speed(rate)));
+    let up = way(device.up_limit_bytes_per_s, "at most to it");
+    let down = way(device.down_limit_bytes_per_s, "at most from it");
+    let limits: Vec<_> = up.into_iter().chain(down).collect();
+    (!limits.is_empty()).then(|| limits.join(", "))
 }
 
 fn cells(device: &DeviceView) -> Vec<String> {

@@ -41,6 +41,12 @@ pub trait DeviceApi: Send + Sync {
     /// [`crate::ErrorCode::NotFound`], [`crate::ErrorCode::Usage`] for a name that no device may have.
     async fn rename_device(&self, request: RenameRequest) -> Result<DeviceView, ApiError>;
 
+    /// Limits how fast content of filesets goes to and comes from a member, on this device.
+    ///
+    /// # Errors
+    /// [`crate::ErrorCode::NotFound`], [`crate::ErrorCode::Usage`] for a rate below 32 KiB a second.
+    async fn limit_device(&self, request: LimitRequest) -> Result<DeviceView, ApiError>;
+
     /// Removes a member, or refuses a device that waits. Removing this device leaves the group.
     ///
     /// # Errors
@@ -139,6 +145,20 @@ pub struct RenameRequest {
     pub name: String,
 }
 
+/// How fast content goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRequest {
+    /// To and from which device.
+    pub device: String,
+    /// Bytes a second to it; no limit if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_bytes_per_s: Option<u64>,
+    /// Bytes a second from it; no limit if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_bytes_per_s: Option<u64>,
+}
+
 /// Which device to remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +185,12 @@ pub struct DeviceView {
     /// Six digits to compare, where it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Bytes a second that content goes to it at most; none without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_limit_bytes_per_s: Option<u64>,
+    /// Bytes a second that content comes from it at most; none without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_limit_bytes_per_s: Option<u64>,
 }
 
 /// What a device is to this one.

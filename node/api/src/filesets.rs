@@ -138,6 +138,12 @@ pub struct FilesetView {
     /// Bytes a second that arrive.
     #[serde(default)]
     pub rate_bytes_per_s: u64,
+    /// Bytes of files that arrived from other devices since the node began.
+    #[serde(default)]
+    pub received_bytes: u64,
+    /// Bytes of files that other devices took from here since the node began.
+    #[serde(default)]
+    pub sent_bytes: u64,
     /// Seconds left, as far as can be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_s: Option<u64>,

@@ -17,7 +17,8 @@ pub mod view;
 pub use client::Client;
 pub use devices::{
     Answer, AnswerRequest, DeviceApi, DeviceState, DeviceView, GroupStatus, InviteRequest,
-    InviteView, JoinRequest, JoinStage, JoinView, RemoveRequest, RemovedView, RenameRequest, Via,
+    InviteView, JoinRequest, JoinStage, JoinView, LimitRequest, RemoveRequest, RemovedView,
+    RenameRequest, Via,
 };
 pub use error::{ApiError, EXIT_CODES, EXIT_OK, ErrorCode};
 pub use event::{Event, Phase};

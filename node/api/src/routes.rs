@@ -14,6 +14,8 @@ pub const EVENTS: &str = "/v1/events";
 pub const DEVICES: &str = "/v1/devices";
 /// POST of a [`crate::RenameRequest`]: a [`crate::DeviceView`].
 pub const RENAME: &str = "/v1/devices/rename";
+/// POST of a [`crate::LimitRequest`]: a [`crate::DeviceView`].
+pub const LIMIT: &str = "/v1/devices/limit";
 /// POST of a [`crate::RemoveRequest`]: a [`crate::RemovedView`].
 pub const REMOVE: &str = "/v1/devices/remove";
 /// POST of a [`crate::AnswerRequest`]: a [`crate::DeviceView`].

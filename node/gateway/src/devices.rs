@@ -21,6 +21,7 @@ pub fn device_routes(api: Arc<dyn DeviceApi>) -> Router {
         .route(routes::JOIN, post(join))
         .route(routes::ANSWER, post(answer_pairing))
         .route(routes::RENAME, post(rename))
+        .route(routes::LIMIT, post(limit))
         .route(routes::REMOVE, post(remove))
         .with_state(api)
 }
@@ -57,6 +58,13 @@ async fn answer_pairing(State(api): Node, body: Bytes) -> Response {
 async fn rename(State(api): Node, body: Bytes) -> Response {
     match read(&body) {
         Ok(request) => answer(StatusCode::OK, api.rename_device(request).await),
+        Err(error) => failure(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+async fn limit(State(api): Node, body: Bytes) -> Response {
+    match read(&body) {
+        Ok(request) => answer(StatusCode::OK, api.limit_device(request).await),
         Err(error) => failure(StatusCode::BAD_REQUEST, &error),
     }
 }

@@ -38,6 +38,8 @@ fn view(path: &str) -> FilesetView {
         missing: 2,
         bytes_wanted: 3,
         rate_bytes_per_s: 4,
+        received_bytes: 0,
+        sent_bytes: 0,
         left_s: Some(5),
         kept_by: vec!["phone".into()],
         connected: vec![],

@@ -158,7 +158,10 @@ impl FilesetApi for FilesetsApi {
             }
             _ => {
                 self.0.set_running(&kept, Running::Yes)?;
-                kept.order(Order::Go);
+                // Said to one that goes on, it would begin again with a look at everything.
+                if !kept.is_going() {
+                    kept.order(Order::Go);
+                }
             }
         }
         let still = |state| matches!(state, FilesetState::Paused | FilesetState::Halted);
@@ -222,9 +225,8 @@ impl Filesets {
         for (id, (name, mut kept_by)) in offered {
             kept_by.sort();
             let id = id.to_hex();
-            match views.iter_mut().find(|view| view.id == id) {
-                Some(view) => view.kept_by = kept_by,
-                None => views.push(offered_view(id, name, kept_by)),
+            if views.iter().all(|view| view.id != id) {
+                views.push(offered_view(id, name, kept_by));
             }
         }
         views.sort_by(|a, b| (a.path.is_none(), &a.name).cmp(&(b.path.is_none(), &b.name)));
@@ -365,6 +367,7 @@ impl Filesets {
             .await
             .map_err(|panic| ApiError::internal(panic.to_string()))??;
         let kept = self.insert(row);
+        self.tell_keepers();
         self.tasks.spawn(keeper::keep(self.clone(), kept.clone()));
         Ok(self.view(&kept))
     }
@@ -486,6 +489,8 @@ fn offered_view(id: String, name: String, kept_by: Vec<String>) -> FilesetView {
         missing: 0,
         bytes_wanted: 0,
         rate_bytes_per_s: 0,
+        received_bytes: 0,
+        sent_bytes: 0,
         left_s: None,
         connected: kept_by.clone(),
         kept_by,

@@ -3,6 +3,7 @@
 use super::ring::Input;
 use super::sink::Staging;
 use super::state::State;
+use crate::group::Paces;
 use iroh::endpoint::Connection;
 use shoal_disk::replica::Replica;
 use shoal_protocol::id::{ContentHash, DeviceId};
@@ -32,6 +33,15 @@ const GROUP_BYTES: u64 = 16 * 1024;
 #[derive(Clone)]
 pub(super) struct Fetcher(Arc<Inner>);
 
+/// What an earlier run left in staging.
+#[derive(Clone, Default)]
+pub(super) struct Staged {
+    /// Contents of which the first part is there.
+    pub(super) begun: Vec<ContentHash>,
+    /// Contents that are there as a whole.
+    pub(super) whole: Vec<ContentHash>,
+}
+
 struct Inner {
     fileset: [u8; FILESET_ID_BYTES],
     replica: Replica,
@@ -50,6 +60,8 @@ struct Work {
     waiting: VecDeque<ContentHash>,
     /// Contents that a lane is at, wanted still or not: no two lanes write to one file.
     under_way: HashSet<ContentHash>,
+    /// See [`Fetcher::begun`].
+    begun: HashSet<ContentHash>,
     lines: HashMap<DeviceId, Line>,
     /// Contents that an earlier run left in staging, whole, and nobody has asked for since.
     left: HashSet<ContentHash>,
@@ -68,6 +80,7 @@ struct Wanted {
 struct Line {
     connection: Connection,
     number: u64,
+    paces: Arc<Paces>,
     busy: usize,
 }
 
@@ -78,6 +91,7 @@ struct Load {
     connection: Connection,
     wants: Vec<Want>,
     have: Arc<AtomicU64>,
+    paces: Arc<Paces>,
 }
 
 impl Fetcher {
@@ -88,10 +102,11 @@ impl Fetcher {
         state: Arc<State>,
         inputs: mpsc::Sender<Input>,
         ended: CancellationToken,
-        left: HashSet<ContentHash>,
+        staged: Staged,
     ) -> Self {
         let work = Work {
-            left,
+            begun: staged.begun.into_iter().collect(),
+            left: staged.whole.into_iter().collect(),
             ..Work::default()
         };
         Self(Arc::new(Inner {
@@ -113,8 +128,14 @@ impl Fetcher {
             self.tell(Event::Fetched(vec![content]));
             return;
         }
+        // Of a large content, a part may have come before this node was started, or before a peer went.
+        let have = match bytes > SMALL_BYTES {
+            true => self.0.replica.checkpoint(&content).min(bytes - 1),
+            false => 0,
+        };
+        let needed = self.0.floor_bytes.saturating_add(bytes - have);
         let free = self.0.replica.free_bytes();
-        if free.is_some_and(|free| free < self.0.floor_bytes.saturating_add(bytes)) {
+        if free.is_some_and(|free| free < needed) {
             let why = FetchFailure::NoSpace;
             self.tell(Event::FetchFailed { content, why });
             return;
@@ -125,8 +146,9 @@ impl Fetcher {
             from,
             without: HashSet::new(),
             tries: 0,
-            have: Arc::default(),
+            have: Arc::new(AtomicU64::new(have)),
         };
+        work.begun.remove(&content);
         let before = work.wanted.insert(content, wanted);
         if before.is_none() {
             self.0.state.wants(1, bytes);
@@ -141,6 +163,7 @@ impl Fetcher {
     /// Nobody wants it any more.
     pub(super) fn forget(&self, content: ContentHash) {
         let mut work = self.work();
+        work.begun.remove(&content);
         if let Some(wanted) = work.wanted.remove(&content) {
             self.0.state.wants_no_more(1, wanted.bytes);
         }
@@ -152,11 +175,28 @@ impl Fetcher {
         !std::mem::take(&mut self.work().left).is_empty()
     }
 
+    /// Contents of which a part is in staging, and which are not being fetched: they may be wanted again.
+    pub(super) fn begun(&self) -> HashSet<ContentHash> {
+        self.work().begun.clone()
+    }
+
+    /// Nothing is missing any more: gives what was begun and is wanted by nobody.
+    pub(super) fn take_begun(&self) -> HashSet<ContentHash> {
+        std::mem::take(&mut self.work().begun)
+    }
+
     /// A device can be asked, in the conversation with this number.
-    pub(super) fn line_up(&self, peer: DeviceId, connection: Connection, number: u64) {
+    pub(super) fn line_up(
+        &self,
+        peer: DeviceId,
+        connection: Connection,
+        number: u64,
+        paces: Arc<Paces>,
+    ) {
         let line = Line {
             connection,
             number,
+            paces,
             busy: 0,
         };
         self.work().lines.insert(peer, line);
@@ -203,6 +243,7 @@ impl Fetcher {
             load.wants.clone(),
             done.clone(),
             load.have.clone(),
+            load.paces.clone(),
             self.0.ended.clone(),
         );
         let request = async {
@@ -319,6 +360,7 @@ impl Work {
                 peer,
                 number: line.number,
                 connection: line.connection.clone(),
+                paces: line.paces.clone(),
                 wants,
                 have,
             });
@@ -359,6 +401,7 @@ impl Work {
             wanted,
             waiting,
             lines,
+            begun,
             ..
         } = self;
         let mut lost = Vec::new();
@@ -378,7 +421,11 @@ impl Work {
             false
         });
         for (content, ..) in &lost {
-            wanted.remove(content);
+            if let Some(one) = wanted.remove(content)
+                && one.bytes > SMALL_BYTES
+            {
+                begun.insert(*content);
+            }
         }
         lost
     }

@@ -54,8 +54,7 @@ pub(super) enum Order {
 struct Opened {
     replica: Replica,
     index: FilesetIndex,
-    /// Contents that an earlier run left in staging, whole.
-    staged: Vec<ContentHash>,
+    staged: Staged,
 }
 
 enum OpenError {
@@ -109,6 +108,11 @@ impl Kept {
 
     pub(super) fn order(&self, order: Order) {
         self.orders.send_replace(order);
+    }
+
+    /// Whether it is to go on, and does.
+    pub(super) fn is_going(&self) -> bool {
+        *self.orders.borrow() == Order::Go && self.ring().is_some()
     }
 
     /// Ends when nothing of it is in use, after [`Order::Leave`].
@@ -192,8 +196,11 @@ fn open(kept: &Kept, records: &Records, home: &std::path::Path) -> Result<Opened
     let replica =
         Replica::open(&kept.row.root, &kept.row.id, Some(home)).map_err(OpenError::Root)?;
     // What is there as a whole may be the only copy of what was kept aside before its file was overwritten.
-    let staged = replica.sweep(&|content| replica.is_whole(content));
-    let staged = staged.map_err(OpenError::Root)?.kept;
+    let is_begun = |content: &ContentHash| replica.checkpoint(content) > 0;
+    let keep = |content: &ContentHash| is_begun(content) || replica.is_whole(content);
+    let kept_aside = replica.sweep(&keep).map_err(OpenError::Root)?.kept;
+    let (begun, whole) = kept_aside.into_iter().partition(&is_begun);
+    let staged = Staged { begun, whole };
     let index = records
         .store
         .fileset_index(&kept.row.id)
@@ -245,7 +252,12 @@ async fn turn(
     let Opened { replica, index, .. } = opened;
     let ended = turning.handle.ended.clone();
     kept.set_ring(Some(turning.handle));
-    filesets.shelves.put(kept.row.id, Shelf { replica, index });
+    let shelf = Shelf {
+        replica,
+        index,
+        state: kept.state.clone(),
+    };
+    filesets.shelves.put(kept.row.id, shelf);
     filesets.tell_catalogue();
     let result = tokio::select! {
         result = &mut turning.turned => result,
@@ -287,7 +299,7 @@ async fn start(
         kept.state.clone(),
         inputs.clone(),
         ended.clone(),
-        opened.staged.iter().copied().collect(),
+        opened.staged.clone(),
     );
     let watch = begin_watch(replica.clone(), inputs.clone()).await?;
     let hands_ended = Arc::new(AtomicBool::new(false));

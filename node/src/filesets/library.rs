@@ -1,5 +1,7 @@
 //! What this device gives to the others of its group: the content of its filesets, from the files themselves.
 
+use super::state::State;
+use crate::group::Paces;
 use shoal_disk::replica::{ContentFile, Replica};
 use shoal_protocol::id::{ContentHash, FilesetId};
 use shoal_protocol::sync::{Index, Kind};
@@ -9,6 +11,7 @@ use shoal_transfer::serve::port::Blob;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 /// Files up to this have no hash tree: they are one chunk group.
 const GROUP_BYTES: u64 = 16 * 1024;
@@ -29,6 +32,7 @@ pub(super) struct Shelves {
 pub(super) struct Shelf {
     pub(super) replica: Replica,
     pub(super) index: FilesetIndex,
+    pub(super) state: Arc<State>,
 }
 
 /// Hash trees of files that were asked for lately, the newest last.
@@ -51,6 +55,11 @@ impl Shelves {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(fileset);
+    }
+
+    fn shelf(&self, fileset: &[u8; FILESET_ID_BYTES]) -> Option<Shelf> {
+        let filesets = self.filesets.read().unwrap_or_else(PoisonError::into_inner);
+        filesets.get(&FilesetId(*fileset)).cloned()
     }
 
     fn open(&self, shelf: &Shelf, content: &ContentHash) -> Option<ContentBlob> {
@@ -100,18 +109,27 @@ impl Shelves {
     }
 }
 
-impl Library for Shelves {
+/// What one device is given.
+pub(super) struct Counter {
+    pub(super) shelves: Arc<Shelves>,
+    pub(super) paces: Arc<Paces>,
+}
+
+impl Library for Counter {
     fn blob(&self, fileset: &[u8; FILESET_ID_BYTES], hash: &ContentHash) -> Option<Arc<dyn Blob>> {
-        let shelf = self
-            .filesets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&FilesetId(*fileset))
-            .cloned()?;
-        Some(Arc::new(self.open(&shelf, hash)?))
+        let shelf = self.shelves.shelf(fileset)?;
+        Some(Arc::new(self.shelves.open(&shelf, hash)?))
     }
 
-    fn sent(&self, _fileset: &[u8; FILESET_ID_BYTES], _bytes: u64) {}
+    fn pace(&self, bytes: u64) -> Option<Duration> {
+        self.paces.up.take(bytes)
+    }
+
+    fn sent(&self, fileset: &[u8; FILESET_ID_BYTES], bytes: u64) {
+        if let Some(shelf) = self.shelves.shelf(fileset) {
+            shelf.state.sent(bytes);
+        }
+    }
 }
 
 impl Trees {

@@ -5,6 +5,7 @@
 //! opens control and messages.
 
 use super::Filesets;
+use super::library::Counter;
 use super::ring::Input;
 use iroh::endpoint::{Connection, ReadExactError, RecvStream, SendStream};
 use shoal_protocol::catalogue::Catalogue;
@@ -192,7 +193,10 @@ impl Link {
                 let Ok(_place) = self.answers.clone().acquire_owned().await else {
                     return Ok(());
                 };
-                let library = self.filesets.shelves();
+                let library = Arc::new(Counter {
+                    shelves: self.filesets.shelves(),
+                    paces: self.filesets.members.pace(&self.peer),
+                });
                 let answered = serve_content(send, recv, library, self.end.clone()).await;
                 answered.map_err(|error| io::Error::other(error).into())
             }
@@ -308,8 +312,9 @@ impl Link {
             peer: self.peer,
             number,
         };
+        let paces = self.filesets.members.pace(&self.peer);
         ring.fetcher
-            .line_up(self.peer, self.connection.clone(), number);
+            .line_up(self.peer, self.connection.clone(), number, paces);
         // A member that was removed before is to be believed again before it says anything.
         let standing = self.filesets.removals(&ring.index).into_iter();
         let standing = standing.map(|command| Input::Event(Event::Command(command)));

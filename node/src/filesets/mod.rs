@@ -207,7 +207,22 @@ impl Filesets {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(peer, offers);
+        self.tell_keepers();
         ids
+    }
+
+    /// Says of each fileset which other members keep it, as they say.
+    fn tell_keepers(&self) {
+        for kept in self.all() {
+            let heard = self.heard.read().unwrap_or_else(PoisonError::into_inner);
+            let keepers = heard
+                .iter()
+                .filter(|(_, offers)| offers.contains_key(&kept.id()))
+                .map(|(device, _)| *device)
+                .collect();
+            drop(heard);
+            kept.state().kept_by(keepers);
+        }
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<DeviceId, (u64, CancellationToken)>> {
@@ -235,6 +250,7 @@ impl Filesets {
                 .remove(&peer);
         }
         drop(links);
+        self.tell_keepers();
         self.links_changed.send_modify(|count| *count += 1);
     }
 

@@ -281,7 +281,7 @@ impl Ring {
                 self.fetcher.forget(content);
                 self.hands.give(Job::Unstage(content));
             }
-            Action::ClearStaging => self.hands.give(Job::ClearStaging),
+            Action::ClearStaging => self.hands.give(Job::ClearStaging(self.fetcher.begun())),
             Action::Apply(ops) => self.hands.give(Job::Apply(ops)),
             Action::Look {
                 scope: Scope::Everything,
@@ -293,7 +293,7 @@ impl Ring {
                     self.root_lost = true;
                 }
                 if report == Report::UpToDate && self.fetcher.forget_left() {
-                    self.hands.give(Job::ClearStaging);
+                    self.hands.give(Job::ClearStaging(self.fetcher.begun()));
                 }
                 self.state.report(report);
             }
@@ -333,6 +333,11 @@ impl Ring {
             conflicts: self.index.conflicts(CONFLICTS_COUNTED)?.len() as u64,
             up_to_date,
         };
+        if up_to_date && numbers.here == numbers.known {
+            for content in self.fetcher.take_begun() {
+                self.hands.give(Job::Unstage(content));
+            }
+        }
         self.state
             .refresh(numbers, self.machine.problems(PROBLEMS_MAX));
         // The rate falls to nothing only by being measured again.

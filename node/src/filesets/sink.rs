@@ -1,6 +1,7 @@
 //! Where verified bytes go: files in staging.
 
 use super::state::State;
+use crate::group::Paces;
 use shoal_disk::replica::Replica;
 use shoal_protocol::id::ContentHash;
 use shoal_transfer::carry::{Sink, Want};
@@ -9,10 +10,17 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Zeros from which on a hole is left instead: less than a block of the file system is none.
 const HOLE_MIN_BYTES: usize = 4096;
+
+/// Bytes of a large content after which what is there is made durable.
+pub(super) const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// How long a limit holds up the end of a fileset.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Writes what one request brings. Nobody else writes to these files meanwhile.
 pub(super) struct Staging {
@@ -23,6 +31,10 @@ pub(super) struct Staging {
     done: Arc<Mutex<Vec<ContentHash>>>,
     /// Of one large content: bytes that are there from the start on.
     have: Arc<AtomicU64>,
+    /// The last bytes of it that are durable, or will soon be, and who sees to that.
+    durable: u64,
+    syncing: Option<JoinHandle<()>>,
+    paces: Arc<Paces>,
     /// The fileset is not kept any more, or its folder is being opened anew.
     ended: CancellationToken,
 }
@@ -34,9 +46,13 @@ impl Staging {
         wants: Vec<Want>,
         done: Arc<Mutex<Vec<ContentHash>>>,
         have: Arc<AtomicU64>,
+        paces: Arc<Paces>,
         ended: CancellationToken,
     ) -> Self {
         Self {
+            durable: have.load(Ordering::Relaxed),
+            syncing: None,
+            paces,
             replica,
             state,
             wants,
@@ -60,6 +76,10 @@ impl Staging {
             if at == 0 {
                 // What an earlier process left was verified by nobody who is still there.
                 file.set_len(0)?;
+                self.durable = 0;
+                if want.bytes >= CHECKPOINT_BYTES {
+                    self.replica.forget_checkpoint(&want.hash)?;
+                }
             } else if file.metadata()?.len() < at {
                 self.have.store(0, Ordering::Relaxed);
                 return Err(io::Error::other("staging lost what was fetched before"));
@@ -74,6 +94,52 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// Makes what is there durable now and then, so that a restart need not fetch it again. Another thread waits for the disk.
+    fn checkpoint(&mut self, have: u64) -> io::Result<()> {
+        let busy = self.syncing.as_ref().is_some_and(|it| !it.is_finished());
+        if busy || have < self.durable + CHECKPOINT_BYTES {
+            return Ok(());
+        }
+        self.wait_for_sync();
+        let want = self.wants.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let (replica, content) = (self.replica.clone(), want.hash);
+        self.durable = have;
+        let sync = move || {
+            if let Err(error) = replica.make_checkpoint(&content, have) {
+                tracing::debug!(%error, "a restart will fetch more of a file again");
+            }
+        };
+        let thread = std::thread::Builder::new().name("fileset-sync".into());
+        self.syncing = Some(thread.spawn(sync)?);
+        Ok(())
+    }
+
+    fn wait_for_sync(&mut self) {
+        if let Some(syncing) = self.syncing.take() {
+            // A panic there was told already, and made no checkpoint.
+            let _ = syncing.join();
+        }
+    }
+
+    /// What a person allows of this device has come for now.
+    fn keep_pace(&self, bytes: u64) {
+        let mut wait = self.paces.down.take(bytes).unwrap_or_default();
+        while !wait.is_zero() && !self.ended.is_cancelled() {
+            let part = wait.min(PAUSE_MAX);
+            std::thread::sleep(part);
+            wait -= part;
+        }
+    }
+}
+
+/// Nothing is written down of a file that somebody else works on by then.
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.wait_for_sync();
+    }
+}
+
 impl Sink for Staging {
     fn write(&mut self, index: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
         let file = self.file(index, at)?;
@@ -83,10 +149,13 @@ impl Sink for Staging {
         } else {
             file.write_all_at(bytes, at)?;
         }
-        self.state.arrived(bytes.len() as u64);
+        let len = bytes.len() as u64;
+        self.state.arrived(len);
         if self.wants.len() == 1 {
-            self.have.store(at + bytes.len() as u64, Ordering::Relaxed);
+            self.have.store(at + len, Ordering::Relaxed);
+            self.checkpoint(at + len)?;
         }
+        self.keep_pace(len);
         Ok(())
     }
 
@@ -96,6 +165,7 @@ impl Sink for Staging {
             self.file(index, 0)?;
         }
         self.open = None;
+        self.wait_for_sync();
         self.done
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -12,6 +12,7 @@ use shoal_protocol::path::RelPath;
 use shoal_protocol::sync::{self, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ pub(super) struct State {
     records: Records,
     members: Members,
     hashed: Counters,
+    sent: AtomicU64,
     shown: Mutex<Shown>,
 }
 
@@ -44,6 +46,8 @@ struct Shown {
     details: BTreeMap<String, String>,
     watching: Option<String>,
     peers: BTreeSet<DeviceId>,
+    keepers: BTreeSet<DeviceId>,
+    received: u64,
     wanted: (u64, u64),
     meter: Meter,
     told: Option<FilesetView>,
@@ -102,6 +106,7 @@ impl State {
             records,
             members,
             hashed: Counters::default(),
+            sent: AtomicU64::new(0),
             shown: Mutex::default(),
         }
     }
@@ -210,7 +215,24 @@ impl State {
     }
 
     pub(super) fn arrived(&self, bytes: u64) {
-        self.shown().meter.arrived += bytes;
+        let mut shown = self.shown();
+        shown.meter.arrived += bytes;
+        shown.received += bytes;
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Who else keeps it.
+    pub(super) fn kept_by(&self, devices: BTreeSet<DeviceId>) {
+        let mut shown = self.shown();
+        let differs = shown.keepers != devices;
+        shown.keepers = devices;
+        drop(shown);
+        if differs {
+            self.tell();
+        }
     }
 
     /// What the machine says.
@@ -277,15 +299,13 @@ impl State {
             missing: numbers.known.saturating_sub(numbers.here),
             bytes_wanted: left_bytes,
             rate_bytes_per_s: rate,
+            received_bytes: shown.received,
+            sent_bytes: self.sent.load(Ordering::Relaxed),
             left_s: left_bytes
                 .checked_div(rate)
                 .filter(|_| left_bytes > 0 && rate > 0),
-            kept_by: Vec::new(),
-            connected: shown
-                .peers
-                .iter()
-                .map(|peer| self.members.name_of(peer))
-                .collect(),
+            kept_by: self.names(&shown.keepers),
+            connected: self.names(&shown.peers),
             conflicts: numbers.conflicts,
             why: why.or_else(|| shown.watching.clone()),
             hint,
@@ -298,6 +318,13 @@ impl State {
                 })
                 .collect(),
         }
+    }
+
+    fn names(&self, devices: &BTreeSet<DeviceId>) -> Vec<String> {
+        let names = devices.iter().map(|device| self.members.name_of(device));
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
     }
 
     fn tell(&self) {

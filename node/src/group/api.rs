@@ -1,13 +1,14 @@
 //! The group as others ask of it: by name.
 
 use super::members::Members;
+use super::pace::RATE_MIN;
 use super::state::AtHost;
 use super::{GroupService, no_group, of_group};
 use crate::identity::fill_random;
 use crate::service::clock::now_s;
 use shoal_api::{
     Answer, AnswerRequest, ApiError, DeviceApi, DeviceState, DeviceView, ErrorCode, GroupStatus,
-    InviteRequest, InviteView, JoinRequest, JoinView, RemovedView, RenameRequest,
+    InviteRequest, InviteView, JoinRequest, JoinView, LimitRequest, RemovedView, RenameRequest,
 };
 use shoal_protocol::display::escape;
 use shoal_protocol::group::{Group, check_device_name};
@@ -110,6 +111,24 @@ impl DeviceApi for GroupApi {
         Ok(view)
     }
 
+    async fn limit_device(&self, request: LimitRequest) -> Result<DeviceView, ApiError> {
+        let rates = [request.up_bytes_per_s, request.down_bytes_per_s];
+        if rates.iter().flatten().any(|rate| *rate < RATE_MIN) {
+            return Err(ApiError::new(
+                ErrorCode::Usage,
+                format!("a limit is {RATE_MIN} bytes a second at least"),
+            )
+            .hint("to stop a fileset altogether: shoal pause NAME"));
+        }
+        let mut view = named(&self.0.views(), &request.device, |state| {
+            matches!(state, DeviceState::Connected | DeviceState::Away)
+        })?;
+        let [up, down] = rates;
+        self.0.limit(&key_of(&view)?, up, down)?;
+        (view.up_limit_bytes_per_s, view.down_limit_bytes_per_s) = (up, down);
+        Ok(view)
+    }
+
     async fn remove_device(&self, device: &str) -> Result<RemovedView, ApiError> {
         let views = self.0.views();
         let view = named(&views, device, |_| true)?;
@@ -173,8 +192,12 @@ impl GroupService {
                 .map(ToString::to_string)
                 .collect(),
             code: None,
+            up_limit_bytes_per_s: None,
+            down_limit_bytes_per_s: None,
         };
         let members = members.into_iter().map(|member| DeviceView {
+            up_limit_bytes_per_s: self.pace(&member.device).up.rate(),
+            down_limit_bytes_per_s: self.pace(&member.device).down.rate(),
             device: member.device.to_hex(),
             name: member.name,
             state: if member.connected {
@@ -200,6 +223,8 @@ impl GroupService {
             via: None,
             addresses: Vec::new(),
             code: Some(code.clone()),
+            up_limit_bytes_per_s: None,
+            down_limit_bytes_per_s: None,
         });
         std::iter::once(own).chain(members).chain(waiting).collect()
     }

@@ -1,5 +1,6 @@
 //! Members as the rest of the node sees them: who they are, connections to them, and from them.
 
+use super::pace::Paces;
 use super::state::{Dial, DialStage, Live};
 use super::{GroupService, exchange, lost_way};
 use futures::future::BoxFuture;
@@ -158,6 +159,11 @@ impl Members {
     pub(crate) fn count_before_removal(&self, counters: Counters) {
         // The node has one driver of filesets.
         let _ = self.0.counters.set(counters);
+    }
+
+    /// How fast content goes to and from a device.
+    pub(crate) fn pace(&self, device: &DeviceId) -> Arc<Paces> {
+        self.0.pace(device)
     }
 
     /// What moves when this device, alone in its group, enters another.

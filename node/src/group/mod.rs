@@ -11,6 +11,7 @@ mod host;
 mod lookup;
 mod lost_way;
 mod members;
+mod pace;
 mod relays;
 mod state;
 mod wire;
@@ -19,6 +20,7 @@ pub(crate) use api::GroupApi;
 pub(crate) use lookup::public_router;
 pub use members::{ConnectError, MemberDoor, MemberView, Members};
 pub(crate) use members::{GroupDoors, Luggage, Settle};
+pub(crate) use pace::Paces;
 pub(crate) use relays::RelayRight;
 
 use crate::error::NodeError;
@@ -59,6 +61,7 @@ pub(crate) struct GroupService {
     /// Asks for relays.
     http: OnceLock<Option<reqwest::Client>>,
     luggage: OnceLock<Box<dyn Luggage>>,
+    paces: Mutex<HashMap<DeviceId, Arc<pace::Paces>>>,
 }
 
 impl GroupService {
@@ -87,6 +90,7 @@ impl GroupService {
             counters: OnceLock::new(),
             http: OnceLock::new(),
             luggage: OnceLock::new(),
+            paces: Mutex::default(),
         }))
     }
 

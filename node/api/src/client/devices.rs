@@ -3,7 +3,7 @@
 use super::{Client, body};
 use crate::devices::{
     AnswerRequest, DeviceApi, DeviceView, InviteRequest, InviteView, JoinRequest, JoinView,
-    RemoveRequest, RemovedView, RenameRequest,
+    LimitRequest, RemoveRequest, RemovedView, RenameRequest,
 };
 use crate::error::{ApiError, ErrorCode};
 use crate::routes;
@@ -44,6 +44,11 @@ impl DeviceApi for Client {
     async fn rename_device(&self, request: RenameRequest) -> Result<DeviceView, ApiError> {
         let body = body(&request)?;
         self.call(Method::POST, routes::RENAME, body).await
+    }
+
+    async fn limit_device(&self, request: LimitRequest) -> Result<DeviceView, ApiError> {
+        let body = body(&request)?;
+        self.call(Method::POST, routes::LIMIT, body).await
     }
 
     async fn remove_device(&self, device: &str) -> Result<RemovedView, ApiError> {

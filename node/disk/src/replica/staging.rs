@@ -7,10 +7,15 @@ use shoal_jail::{Create, Existing, JailError};
 use shoal_protocol::id::ContentHash;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 /// Content that is being fetched, or was, by its hash.
 const INCOMING: &str = "in-";
+/// Behind the name of a content: how much of it is durable.
+const NOTE: &str = ".have";
+const NOTE_BYTES: usize = 24;
+const NOTE_DOMAIN: &str = "shoal 2026 staging checkpoint v1";
 /// Anything else: ours alone.
 const TEMP: &str = "t-";
 const RESCUED: &str = ".shoal/rescued";
@@ -18,6 +23,27 @@ const RESCUED: &str = ".shoal/rescued";
 /// The name in staging of fetched content.
 pub(crate) fn incoming_name(content: &ContentHash) -> String {
     format!("{INCOMING}{content}")
+}
+
+fn checkpoint_name(content: &ContentHash) -> String {
+    format!("{INCOMING}{content}{NOTE}")
+}
+
+/// The content of a name that [`incoming_name`] made.
+fn content_of(name: Option<&str>) -> Option<ContentHash> {
+    ContentHash::from_hex(name?.strip_prefix(INCOMING)?).ok()
+}
+
+/// How much of a content is durable, so that a torn or foreign note is none.
+fn note_of(content: &ContentHash, bytes: u64) -> [u8; NOTE_BYTES] {
+    let mut hasher = blake3::Hasher::new_derive_key(NOTE_DOMAIN);
+    hasher.update(content.as_bytes());
+    hasher.update(&bytes.to_le_bytes());
+    let mut note = [0; NOTE_BYTES];
+    let (head, tail) = note.split_at_mut(8);
+    head.copy_from_slice(&bytes.to_le_bytes());
+    hasher.finalize_xof().fill(tail);
+    note
 }
 
 /// What [`Replica::sweep`] found.
@@ -66,12 +92,63 @@ impl Replica {
             .is_some_and(|bytes| self.is_staged(content, bytes).unwrap_or(false))
     }
 
+    /// Makes the staged bytes of a content durable, and then writes down that the first `bytes` of them are. They were
+    /// verified before.
+    ///
+    /// # Errors
+    /// What the system says; the checkpoint before stays good.
+    pub fn make_checkpoint(&self, content: &ContentHash, bytes: u64) -> io::Result<()> {
+        let staged = self.staging().open_read(&incoming_name(content))?;
+        staged.sync_data()?;
+        let name = checkpoint_name(content);
+        let note = self.staging().create_file(&name, 0o600, Create::OrOpen)?;
+        note.write_all_at(&note_of(content, bytes), 0)
+    }
+
+    /// Bytes of a content that are in staging from its start on, durable and verified; 0 where nobody wrote that down.
+    pub fn checkpoint(&self, content: &ContentHash) -> u64 {
+        let read = || -> Option<u64> {
+            let file = self.staging().open_read(&checkpoint_name(content)).ok()?;
+            let mut note = [0; NOTE_BYTES];
+            file.read_exact_at(&mut note, 0).ok()?;
+            let (bytes, _) = note.split_first_chunk::<8>()?;
+            let bytes = u64::from_le_bytes(*bytes);
+            (note == note_of(content, bytes)).then_some(bytes)
+        };
+        let noted = read().unwrap_or(0);
+        let there = self.staged_bytes(content).unwrap_or(0);
+        if noted <= there { noted } else { 0 }
+    }
+
     /// Removes a content from staging; one that is not there is no error.
     ///
     /// # Errors
     /// What the system says.
     pub fn unstage(&self, content: &ContentHash) -> Result<(), JailError> {
+        self.forget_checkpoint(content)?;
         match self.staging().remove_file(&incoming_name(content)) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what is written down of a content that is not in staging any more, but in the tree.
+    ///
+    /// # Errors
+    /// What the system says; nothing written down is no error.
+    pub fn tidy_checkpoint(&self, content: &ContentHash) -> Result<(), JailError> {
+        match self.staged_bytes(content) {
+            Some(_) => Ok(()),
+            None => self.forget_checkpoint(content),
+        }
+    }
+
+    /// Removes what is written down of a content in staging.
+    ///
+    /// # Errors
+    /// What the system says; nothing written down is no error.
+    pub fn forget_checkpoint(&self, content: &ContentHash) -> Result<(), JailError> {
+        match self.staging().remove_file(&checkpoint_name(content)) {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
@@ -83,14 +160,16 @@ impl Replica {
     /// # Errors
     /// What the system says.
     pub fn sweep(&self, keep: &dyn Fn(&ContentHash) -> bool) -> Result<Swept, RootProblem> {
-        let mut swept = Swept::default();
+        let (mut swept, mut notes) = (Swept::default(), Vec::new());
         for entry in self.staging().read_dir("")? {
             let Some(name) = entry.name.to_str() else {
                 continue;
             };
-            let content = name
-                .strip_prefix(INCOMING)
-                .and_then(|hex| ContentHash::from_hex(hex).ok());
+            if let Some(content) = content_of(name.strip_suffix(NOTE)) {
+                notes.push(content);
+                continue;
+            }
+            let content = content_of(Some(name));
             // A file with another name is in the tree as well, where anybody may have written to it.
             let alone = |_: &ContentHash| {
                 self.staging()
@@ -103,6 +182,12 @@ impl Replica {
                     self.staging().remove_tree(name)?;
                     swept.removed += 1;
                 }
+            }
+        }
+        for content in notes {
+            if !swept.kept.contains(&content) {
+                self.forget_checkpoint(&content)?;
+                swept.removed += 1;
             }
         }
         Ok(swept)
@@ -131,5 +216,48 @@ impl Replica {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use shoal_protocol::id::FilesetId;
+
+    #[test]
+    fn a_checkpoint_holds_over_a_restart_until_its_content_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Replica::create(dir.path(), &FilesetId([1; 32]), None).unwrap();
+        let replica = open();
+        let (content, other) = (ContentHash([2; 32]), ContentHash([3; 32]));
+        assert_eq!(replica.checkpoint(&content), 0);
+        for content in [&content, &other] {
+            let file = replica.incoming(content).unwrap();
+            file.write_all_at(b"verified, and more", 0).unwrap();
+            replica.make_checkpoint(content, 4).unwrap();
+            replica.make_checkpoint(content, 8).unwrap();
+        }
+        let replica = open();
+        let kept = replica.sweep(&|it| replica.checkpoint(it) == 8 && *it == content);
+        assert_eq!(kept.unwrap().kept, [content]);
+        assert_eq!(
+            (replica.checkpoint(&content), replica.checkpoint(&other)),
+            (8, 0)
+        );
+
+        // One that is torn, or says more than is there, is none.
+        replica.make_checkpoint(&content, 100).unwrap();
+        assert_eq!(replica.checkpoint(&content), 0);
+        replica.make_checkpoint(&content, 8).unwrap();
+        let name = checkpoint_name(&content);
+        let note = replica.staging().open_rw(&name).unwrap();
+        note.write_all_at(&[9], 0).unwrap();
+        assert_eq!(replica.checkpoint(&content), 0);
+
+        replica.tidy_checkpoint(&content).unwrap();
+        assert!(replica.staging().metadata(&name).is_ok());
+        replica.unstage(&content).unwrap();
+        assert_eq!(replica.staging().read_dir("").unwrap().len(), 0);
     }
 }

@@ -20,6 +20,10 @@ impl Library for Shelf {
         Some(blob.clone())
     }
 
+    fn pace(&self, _: u64) -> Option<std::time::Duration> {
+        None
+    }
+
     fn sent(&self, _: &[u8; FILESET_ID_BYTES], _: u64) {}
 }
 

@@ -48,6 +48,10 @@ impl<'a> Placing<'a> {
         }
     }
 
+    pub(super) fn replica(&self) -> &'a Replica {
+        self.replica
+    }
+
     pub(super) fn jail(&self) -> &'a Jail {
         self.replica.jail()
     }

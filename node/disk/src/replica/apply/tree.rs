@@ -146,8 +146,16 @@ impl Placing<'_> {
         let (jail, staging) = (self.jail(), self.staging());
         match jail.link(op.path.as_str(), staging, &name) {
             Ok(()) => {}
-            // The content is in staging already.
-            Err(error) if error.is_exists() => return self.stamp_at(op, &op.path),
+            // The content is in staging already, or a part of it, of which a fetch was left.
+            Err(error) if error.is_exists() => {
+                if self.replica().staged_bytes(content) == Some(was.size_bytes) {
+                    return self.stamp_at(op, &op.path);
+                }
+                self.replica()
+                    .unstage(content)
+                    .and_then(|()| jail.link(op.path.as_str(), staging, &name))
+                    .map_err(|error| self.failed(op, error.into()))?;
+            }
             Err(error) if error.is_not_found() => return Err(Outcome::Changed),
             // No hard links here.
             Err(_) => self.keep_copy(op, was, &name)?,
