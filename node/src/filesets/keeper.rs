@@ -1,6 +1,6 @@
 //! Keeps one fileset going: opens its folder, starts its ring, and starts anew when a disk comes back.
 
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, Staged};
 use super::hands::{Hands, Workplace};
 use super::library::Shelf;
 use super::ring::{self, Ended, Input, Parts, Ring, RingError};
