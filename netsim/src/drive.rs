@@ -33,6 +33,8 @@ impl World {
             features: host.disk.manners.features,
             policy: self.plan.policy,
             nonce,
+            // Crashes come between batches too.
+            batch_max_paths: 1 + (nonce % 8) as usize,
         };
         host.life += 1;
         match Machine::new(config, &host.visible) {

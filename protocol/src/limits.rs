@@ -79,5 +79,7 @@ pub const SYNC_LOOK_MAX_PATHS: usize = 1 << 18;
 pub const SYNC_ROUND_MAX_PATHS: usize = 512;
 /// Paths that wait for work in memory; with more, the whole index is walked instead.
 pub const SYNC_TODO_MAX_PATHS: usize = 1 << 16;
+/// Paths of one batch of rows, where it can be divided.
+pub const SYNC_BATCH_MAX_PATHS: usize = 1024;
 /// Contents that are fetched at the same time.
 pub const SYNC_FETCHES_MAX: usize = 2048;

@@ -12,6 +12,7 @@ use crate::service::Records;
 use shoal_disk::replica::{Noticed, Replica, RootProblem, Watch};
 use shoal_protocol::fileset::Genesis;
 use shoal_protocol::id::{ContentHash, FilesetId, GroupId};
+use shoal_protocol::limits::SYNC_BATCH_MAX_PATHS;
 use shoal_protocol::sync::{Config, Policy};
 use shoal_store::{Durability, FilesetIndex, FilesetRow, Running, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -370,6 +371,7 @@ fn config(filesets: &Filesets, kept: &Kept, replica: &Replica) -> Result<Config,
         features: replica.capabilities().features(),
         policy: Policy::Newer,
         nonce: u64::from_le_bytes(nonce),
+        batch_max_paths: SYNC_BATCH_MAX_PATHS,
     })
 }
 

@@ -48,8 +48,6 @@ use std::time::{Duration, Instant};
 /// Memory that sled may use for pages it has read, in bytes. It takes several times as much: after 200,000
 /// entries the process has 108 MB at 8 MiB and 281 MB at 64 MiB, where reads at random are five times as fast.
 const CACHE_CAPACITY_BYTES: u64 = 16 << 20;
-/// How often sled writes what was stored lazily, in milliseconds: what a power cut may take.
-const FLUSH_EVERY_MS: u64 = 1_000;
 
 /// How long a handle on the database that was dropped may hold its lock still.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(3);
@@ -119,7 +117,7 @@ impl Store {
     fn settle(&self, durability: Durability) -> Result<(), StoreError> {
         match durability {
             Durability::Flushed => self.flush(),
-            Durability::Lazy => Ok(()),
+            Durability::Lazy => self.0.flusher.soon(self),
         }
     }
 
@@ -176,7 +174,8 @@ fn try_open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_CAPACITY_BYTES)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
+        // Ours flushes: see `fileset::Flusher`.
+        .flush_every_ms(None);
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
     match opened {
         Ok(result) => result.map_err(|error| sled_error(path, error)),

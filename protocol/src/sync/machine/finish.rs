@@ -72,6 +72,7 @@ impl Machine {
         }
         for path in &scan.vanished {
             self.bury_tree(turn, path, &moved, consent)?;
+            self.seal_if_much(turn);
         }
         if scope == Scope::Everything {
             // What has taken a place may be nothing that the index knows, and have gone.
@@ -230,6 +231,7 @@ impl Machine {
                 self.bury(turn, &from, Removal::Moved)?;
                 moved.insert(from);
             }
+            self.seal_if_much(turn);
         }
         Ok(moved)
     }
@@ -258,6 +260,7 @@ impl Machine {
         })?;
         for at in below {
             self.bury_as(turn, &at, moved, consent)?;
+            self.seal_if_much(turn);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What is written down: batches under way, own numbers, and entries that go into the index.
 
-use super::turn::{Turn, Writes};
+use super::turn::{Sealed, Turn, Writes};
 use super::{Config, Machine};
 use crate::id::{ContentHash, DeviceId};
 use crate::path::RelPath;
@@ -137,38 +137,50 @@ impl Ledger {
 }
 
 impl Machine {
-    /// Hands out what was written in this call as one batch.
+    /// Where what was written so far may be on the disk without what comes after it: makes much of it a batch of its own, so
+    /// that memory is bounded however much changed at once.
+    pub(super) fn seal_if_much<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
+        let writes = &mut turn.writes;
+        if writes.entries.len().max(writes.applied.len()) < self.config.batch_max_paths {
+            return;
+        }
+        let meta = std::mem::take(&mut writes.meta);
+        self.ledger.unsaved &= !meta;
+        writes.sealed.push(Sealed {
+            entries: std::mem::take(&mut writes.entries),
+            applied: std::mem::take(&mut writes.applied),
+            knowledge: std::mem::take(&mut writes.knowledge),
+            meta: meta.then(|| self.ledger.meta.clone()),
+        });
+    }
+
+    /// Hands out what was written in this call: one batch, and before it those that were sealed.
     pub(super) fn persist<I: Index>(&mut self, turn: &mut Turn<'_, I>) {
-        let writes = std::mem::take(&mut turn.writes);
-        self.ledger.last_batch.0 += 1;
-        let id = self.ledger.last_batch;
+        let mut writes = std::mem::take(&mut turn.writes);
+        let mut knowledge = BTreeMap::new();
+        for sealed in std::mem::take(&mut writes.sealed) {
+            knowledge.extend(sealed.knowledge.iter().map(|(a, s)| (*a, *s)));
+            self.hand_out(turn, sealed);
+        }
         let Writes {
+            sealed: _,
             entries,
             applied,
-            knowledge,
+            knowledge: last_knowledge,
             meta,
             dirty,
             taken,
             greet,
         } = writes;
         self.ledger.unsaved &= !meta;
-        turn.actions.push(Action::Persist(Batch {
-            id,
-            entries: entries
-                .into_iter()
-                .map(|(path, maximal)| EntrySet { path, maximal })
-                .collect(),
-            applied: applied
-                .into_iter()
-                .map(|(path, row)| AppliedChange {
-                    folded: self.config.features.names.folded(&path),
-                    path,
-                    row,
-                })
-                .collect(),
-            knowledge: knowledge.iter().map(|(a, s)| (*a, *s)).collect(),
+        knowledge.extend(last_knowledge.iter().map(|(a, s)| (*a, *s)));
+        let last = Sealed {
+            entries,
+            applied,
+            knowledge: last_knowledge,
             meta: meta.then(|| self.ledger.meta.clone()),
-        }));
+        };
+        let id = self.hand_out(turn, last);
         self.ledger.pending.push_back(Pending {
             id,
             own_seq: (self.ledger.meta.author, self.ledger.meta.last_seq),
@@ -177,6 +189,31 @@ impl Machine {
             taken,
             greet,
         });
+    }
+
+    fn hand_out<I: Index>(&mut self, turn: &mut Turn<'_, I>, rows: Sealed) -> BatchId {
+        self.ledger.last_batch.0 += 1;
+        let id = self.ledger.last_batch;
+        let entries = rows.entries.into_iter();
+        let names = self.config.features.names;
+        turn.actions.push(Action::Persist(Batch {
+            id,
+            entries: entries
+                .map(|(path, maximal)| EntrySet { path, maximal })
+                .collect(),
+            applied: rows
+                .applied
+                .into_iter()
+                .map(|(path, row)| AppliedChange {
+                    folded: names.folded(&path),
+                    path,
+                    row,
+                })
+                .collect(),
+            knowledge: rows.knowledge.into_iter().collect(),
+            meta: rows.meta,
+        }));
+        id
     }
 
     /// A batch and all before it are durable: what depends on them may go on.

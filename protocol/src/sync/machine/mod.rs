@@ -53,6 +53,8 @@ pub struct Config {
     pub policy: Policy,
     /// A random number, new whenever a machine is made.
     pub nonce: u64,
+    /// About how many paths one batch may write, where it can be divided: [`SYNC_BATCH_MAX_PATHS`](crate::limits::SYNC_BATCH_MAX_PATHS).
+    pub batch_max_paths: usize,
 }
 
 /// Keeps one replica of one fileset. See the [module](super) for the contract with its driver.

@@ -4,6 +4,7 @@ use crate::id::DeviceId;
 use crate::path::RelPath;
 use crate::sync::action::{Action, Report};
 use crate::sync::applied::Applied;
+use crate::sync::batch::Meta;
 use crate::sync::entry::Entry;
 use crate::sync::event::Now;
 use crate::sync::index::{Index, Read};
@@ -21,6 +22,8 @@ pub(super) struct Turn<'a, I> {
 /// Rows to write, and what follows once they are durable.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
+    /// What goes before the rest, in batches of its own.
+    pub(super) sealed: Vec<Sealed>,
     pub(super) entries: BTreeMap<RelPath, Vec<Entry>>,
     pub(super) applied: BTreeMap<RelPath, Option<Applied>>,
     pub(super) knowledge: BTreeMap<AuthorId, Seen>,
@@ -33,10 +36,20 @@ pub(super) struct Writes {
     pub(super) greet: bool,
 }
 
+/// Rows that were written first, and may be on the disk without those that came after them.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) entries: BTreeMap<RelPath, Vec<Entry>>,
+    pub(super) applied: BTreeMap<RelPath, Option<Applied>>,
+    pub(super) knowledge: BTreeMap<AuthorId, Seen>,
+    pub(super) meta: Option<Meta>,
+}
+
 impl Writes {
     /// Whether nothing has to be written down.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.sealed.is_empty()
+            && self.entries.is_empty()
             && self.applied.is_empty()
             && self.knowledge.is_empty()
             && !self.meta
@@ -58,14 +71,18 @@ impl<'a, I: Index> Turn<'a, I> {
     }
 
     pub(super) fn entries(&self, path: &RelPath) -> Read<Vec<Entry>> {
-        match self.writes.entries.get(path) {
+        let sealed = self.writes.sealed.iter().rev();
+        let written = std::iter::once(&self.writes.entries).chain(sealed.map(|it| &it.entries));
+        match written.into_iter().find_map(|rows| rows.get(path)) {
             Some(set) => Ok(set.clone()),
             None => self.index.entries(path),
         }
     }
 
     pub(super) fn applied(&self, path: &RelPath) -> Read<Option<Applied>> {
-        match self.writes.applied.get(path) {
+        let sealed = self.writes.sealed.iter().rev();
+        let written = std::iter::once(&self.writes.applied).chain(sealed.map(|it| &it.applied));
+        match written.into_iter().find_map(|rows| rows.get(path)) {
             Some(row) => Ok(row.clone()),
             None => self.index.applied(path),
         }

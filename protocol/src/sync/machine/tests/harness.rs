@@ -98,6 +98,7 @@ impl World {
             },
             policy: Policy::Newer,
             nonce: self.starts,
+            batch_max_paths: 1,
         };
         Machine::new(config, index).unwrap()
     }
