@@ -244,6 +244,48 @@ fn two_files_swap_through_staging() {
     assert_eq!(fs::metadata(f.at("b")).unwrap().nlink(), 1);
 }
 
+/// Each file is the inode of a staged content that the operation before uses up.
+#[test]
+fn a_cycle_of_staged_files_goes_round_in_one_batch() {
+    let f = Fixture::new();
+    let names = ["a", "b", "c"];
+    let stage = |name: &&str| {
+        f.write(name, name);
+        let content = ContentHash::of(name.as_bytes());
+        let stage = op(name, f.file(name), OpKind::Stage { content });
+        let Outcome::Done(Some(stamp)) = f.apply(&[stage])[0] else {
+            panic!("not staged");
+        };
+        Expect::File(stamp)
+    };
+    let expects: Vec<_> = names.iter().map(stage).collect();
+    let next = |at: usize| ContentHash::of(names[(at + 1) % 3].as_bytes());
+    let writes = expects.into_iter().enumerate();
+    let writes =
+        writes.map(|(at, expect)| write_op(names[at], expect, next(at), 1, Source::Staged));
+    f.done(&writes.collect::<Vec<_>>());
+    assert_eq!(names.map(|name| f.text(name)), ["b", "c", "a"]);
+    assert_eq!(f.replica.staged_bytes(&next(0)), None);
+}
+
+/// What has no place is not used up: it may be the only copy.
+#[test]
+fn a_staged_file_that_is_refused_stays_in_staging() {
+    let f = Fixture::new();
+    f.write("a", "A");
+    let content = ContentHash::of(b"A");
+    f.apply(&[op("a", f.file("a"), OpKind::Stage { content })]);
+    f.write("b", "theirs");
+    let refused = write_op("b", Expect::Absent, content, 1, Source::Staged);
+    assert_eq!(f.apply(&[refused]), [Outcome::Changed]);
+    assert_eq!(f.replica.staged_bytes(&content), Some(1));
+    f.done(&[write_op("c", Expect::Absent, content, 1, Source::Staged)]);
+    assert_eq!(
+        (f.text("b").as_str(), f.text("c").as_str()),
+        ("theirs", "A")
+    );
+}
+
 /// A swap that a crash cut in half: the only copy of a file is in staging, and a start leaves it there.
 #[test]
 fn what_is_whole_in_staging_outlives_a_start() {

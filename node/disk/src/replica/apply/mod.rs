@@ -72,6 +72,8 @@ impl Replica {
                     *outcome = Outcome::Failed(failure);
                 }
             }
+        } else {
+            placing.remove_used_up();
         }
         placing.remove_displaced();
         Ok(outcomes)

@@ -7,6 +7,7 @@ use crate::replica::is_reserved;
 use crate::replica::look::{is_same_renamed, stamp};
 use crate::replica::probe::{Capabilities, Support};
 use crate::replica::root::Replica;
+use crate::replica::staging::incoming_name;
 use shoal_jail::{Existing, Jail, JailError, Kind, Meta};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
@@ -22,6 +23,9 @@ pub(super) struct Placing<'a> {
     parents: BTreeSet<String>,
     /// Names in staging of what was displaced from the tree, to be removed for good.
     displaced: Vec<String>,
+    /// Staged contents that nobody wants any more. They go last: a file of the tree may be the same inode, whose ctime changes
+    /// with its names, and an operation of this batch may expect it as it was.
+    pub(super) used_up: Vec<ContentHash>,
     /// Folders that were found to belong, or not, to this fileset.
     belongs: HashMap<String, Belongs>,
     free_bytes: Option<u64>,
@@ -42,6 +46,7 @@ impl<'a> Placing<'a> {
             options,
             parents: BTreeSet::new(),
             displaced: Vec::new(),
+            used_up: Vec::new(),
             belongs: HashMap::new(),
             users: HashMap::new(),
             free_bytes: replica.jail().free_space().ok(),
@@ -246,6 +251,7 @@ impl<'a> Placing<'a> {
                 return Err(outcome);
             }
         }
+        self.used_up.extend(temp.uses_up);
         let after = self.stamp_at(op, &op.path)?;
         Ok(settled(&temp.stamp, after))
     }
@@ -387,6 +393,12 @@ impl<'a> Placing<'a> {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn remove_used_up(&mut self) {
+        for content in std::mem::take(&mut self.used_up) {
+            let _ = self.staging().remove_file(&incoming_name(&content));
+        }
     }
 
     pub(super) fn remove_displaced(&mut self) {

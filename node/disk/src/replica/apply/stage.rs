@@ -37,6 +37,8 @@ pub(super) struct Temp {
     pub(super) stamp: Stamp,
     /// What becomes of it when it gets no place.
     pub(super) unplaced: Unplaced,
+    /// The staged content of which it is a copy, when nobody else wants that: it is used up once this has its place.
+    pub(super) uses_up: Option<ContentHash>,
 }
 
 /// What becomes of something in staging that gets no place.
@@ -232,11 +234,12 @@ fn incoming(
             name,
             stamp: crate::replica::look::stamp(&meta),
             unplaced: Unplaced::Keep,
+            uses_up: None,
         };
         return Ok(Some((temp, file)));
     }
     placing.spend(size_bytes)?;
-    let copy = filled(placing, op, |to| {
+    let (temp, copy) = filled(placing, op, |to| {
         copied(placing, op, &file, to, size_bytes)?;
         match hash(to, size_bytes) {
             Ok(found) if found == *content => Ok(()),
@@ -244,10 +247,8 @@ fn incoming(
             Err(error) => Err(placing.failed(op, error)),
         }
     })?;
-    if last {
-        let _ = placing.staging().remove_file(&name);
-    }
-    Ok(Some(copy))
+    let uses_up = last.then_some(*content);
+    Ok(Some((Temp { uses_up, ..temp }, copy)))
 }
 
 /// Makes a file in staging and fills it; what fails leaves nothing.
@@ -276,6 +277,7 @@ fn filled(
                 name,
                 stamp,
                 unplaced,
+                uses_up: None,
             };
             Ok((temp, file))
         }

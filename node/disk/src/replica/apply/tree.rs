@@ -143,6 +143,7 @@ impl Placing<'_> {
         let name = incoming_name(content);
         self.step(Step::Stage)
             .map_err(|error| self.failed(op, error))?;
+        self.used_up.retain(|used| used != content);
         let (jail, staging) = (self.jail(), self.staging());
         match jail.link(op.path.as_str(), staging, &name) {
             Ok(()) => {}
@@ -241,6 +242,7 @@ impl Placing<'_> {
             name,
             stamp: stamp(&made),
             unplaced: Unplaced::Remove,
+            uses_up: None,
         };
         if let Err(outcome) = self.place(op, &temp) {
             self.discard(&temp);
