@@ -28,7 +28,7 @@ pub(crate) fn parse_speed(text: &str) -> Result<u64, String> {
         .parse()
         .map_err(|_| "a speed is a number of bytes a second, such as 500K or 2M".to_owned())?;
     let bytes = number * unit as f64;
-    if bytes >= 1.0 && bytes < 1e15 {
+    if (1.0..1e15).contains(&bytes) {
         Ok(bytes as u64)
     } else {
         Err("a speed is more than nothing, and less than a petabyte a second".to_owned())

@@ -1,7 +1,8 @@
 //! Canonical bytes of entries and knowledge, for messages. One value has one form.
 //!
-//! A list of entries begins with the table of its authors, sorted; paths are prefix-coded against the one before, and so are
-//! the paths that content moved from.
+//! A list of entries begins with the table of its authors, sorted; paths are prefix-coded against the one before (those of
+//! tombstones and of what is there apart), and so are the paths that content moved from. Of a rename, the tombstone that
+//! follows says neither path nor content.
 
 use super::entry::{Entry, Kind, Removal};
 use super::version::{AuthorId, Knowledge, Seen, VersionVector};
@@ -13,6 +14,8 @@ use std::collections::BTreeSet;
 
 const HAS_PARENT: u8 = 0x10;
 const HAS_SOURCE: u8 = 0x20;
+/// A tombstone where the content of the entry before was: path and content are not said again.
+const IS_LEFT: u8 = 0x40;
 
 /// Writes what a replica has seen.
 pub(super) fn write_knowledge(w: &mut Writer, knowledge: &Knowledge) {
@@ -53,32 +56,34 @@ pub(super) fn write_entries(w: &mut Writer, entries: &[Entry]) {
     w.uint(entries.len() as u64);
     let mut before = Before::default();
     for entry in entries {
-        let flags = kind_code(&entry.kind)
-            | if entry.parent.is_some() {
-                HAS_PARENT
-            } else {
-                0
-            }
-            | if entry.moved_from.is_some() {
-                HAS_SOURCE
-            } else {
-                0
-            };
-        w.u8(flags);
-        write_prefixed(w, &mut before.path, entry.path.as_str());
-        write_kind(w, &entry.kind);
-        w.uint(u64::from(entry.mode));
-        w.int(entry.mtime_ns.wrapping_sub(before.mtime_ns));
-        before.mtime_ns = entry.mtime_ns;
-        if let Some(parent) = &entry.parent {
-            w.raw(parent.as_bytes());
-        }
-        if let Some(from) = &entry.moved_from {
-            write_prefixed(w, &mut before.source, from.as_str());
-        }
-        w.uint(place(&authors, entry.author));
-        write_version(w, &entry.version, &authors);
+        write_entry(w, entry, &authors, &mut before);
     }
+}
+
+fn write_entry(w: &mut Writer, entry: &Entry, authors: &[AuthorId], before: &mut Before) {
+    let is_left = before.is_left(entry);
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+    w.u8(kind_code(&entry.kind)
+        | flag(entry.parent.is_some(), HAS_PARENT)
+        | flag(entry.moved_from.is_some(), HAS_SOURCE)
+        | flag(is_left, IS_LEFT));
+    let last = before.of(entry.is_live());
+    if !is_left {
+        write_prefixed(w, &mut last.path, entry.path.as_str());
+    }
+    write_kind(w, &entry.kind);
+    w.uint(u64::from(entry.mode));
+    w.int(entry.mtime_ns.wrapping_sub(last.mtime_ns));
+    last.mtime_ns = entry.mtime_ns;
+    if let Some(parent) = entry.parent.filter(|_| !is_left) {
+        w.raw(parent.as_bytes());
+    }
+    if let Some(from) = &entry.moved_from {
+        write_prefixed(w, &mut before.source, from.as_str());
+    }
+    w.uint(place(authors, entry.author));
+    write_version(w, &entry.version, authors);
+    before.go_on(entry);
 }
 
 /// Reads entries.
@@ -100,12 +105,45 @@ pub(super) fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Entry>, DecodeError
     Ok(entries)
 }
 
-/// What the entry before had, against which the next is coded.
+/// What the entries before had, against which the next is coded.
 #[derive(Default)]
 struct Before {
-    path: String,
+    /// The last one that is there.
+    live: Last,
+    /// The last one that is gone.
+    gone: Last,
     source: String,
+    /// Of the last one, when it was renamed: where it was, and its content.
+    moved: Option<(RelPath, ContentHash)>,
+}
+
+#[derive(Default)]
+struct Last {
+    path: String,
     mtime_ns: i64,
+}
+
+impl Before {
+    fn of(&mut self, is_live: bool) -> &mut Last {
+        match is_live {
+            true => &mut self.live,
+            false => &mut self.gone,
+        }
+    }
+
+    /// Whether it says that nothing is any more where the content of the entry before was.
+    fn is_left(&self, entry: &Entry) -> bool {
+        let moved = self.moved.as_ref();
+        let has_left = |(from, content): &(RelPath, ContentHash)| {
+            (from, Some(content)) == (&entry.path, entry.parent.as_ref())
+        };
+        !entry.is_live() && moved.is_some_and(has_left)
+    }
+
+    fn go_on(&mut self, entry: &Entry) {
+        let content = entry.kind.content();
+        self.moved = entry.moved_from.clone().zip(content);
+    }
 }
 
 fn read_entry(
@@ -114,14 +152,27 @@ fn read_entry(
     before: &mut Before,
 ) -> Result<Entry, DecodeError> {
     let flags = r.u8()?;
-    let path = read_prefixed(r, &mut before.path)?;
-    let kind = read_kind(r, flags & !(HAS_PARENT | HAS_SOURCE))?;
-    let mode = read_mode(r)?;
-    let mtime_ns = before.mtime_ns.wrapping_add(r.int()?);
-    before.mtime_ns = mtime_ns;
-    let parent = match flags & HAS_PARENT {
+    let code = flags & !(HAS_PARENT | HAS_SOURCE | IS_LEFT);
+    let left = match flags & IS_LEFT {
         0 => None,
-        _ => Some(ContentHash(r.array()?)),
+        _ => Some(before.moved.clone().ok_or(DecodeError::NotCanonical)?),
+    };
+    if left.is_some() && (flags & HAS_PARENT == 0 || !is_gone(code)) {
+        return Err(DecodeError::NotCanonical);
+    }
+    let last = before.of(!is_gone(code));
+    let path = match &left {
+        Some((from, _)) => from.clone(),
+        None => read_prefixed(r, &mut last.path)?,
+    };
+    let kind = read_kind(r, code)?;
+    let mode = read_mode(r)?;
+    let mtime_ns = last.mtime_ns.wrapping_add(r.int()?);
+    last.mtime_ns = mtime_ns;
+    let parent = match (&left, flags & HAS_PARENT) {
+        (_, 0) => None,
+        (Some((_, content)), _) => Some(*content),
+        (None, _) => Some(ContentHash(r.array()?)),
     };
     let moved_from = match flags & HAS_SOURCE {
         0 => None,
@@ -134,7 +185,7 @@ fn read_entry(
             "an entry does not count its own author",
         ));
     }
-    Ok(Entry {
+    let entry = Entry {
         path,
         kind,
         mode,
@@ -143,7 +194,16 @@ fn read_entry(
         moved_from,
         version,
         author,
-    })
+    };
+    if left.is_none() && before.is_left(&entry) {
+        return Err(DecodeError::NotCanonical);
+    }
+    before.go_on(&entry);
+    Ok(entry)
+}
+
+fn is_gone(code: u8) -> bool {
+    (3..=5).contains(&code)
 }
 
 fn kind_code(kind: &Kind) -> u8 {
