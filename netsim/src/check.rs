@@ -201,16 +201,24 @@ impl World {
     /// moved or wrote there, ever.
     ///
     /// Does not verify that this deed is the very reason: an older deed at the same path excuses a newer mistake. Copies of
-    /// conflicts may always go.
+    /// conflicts may always go. Where some file system folds names, so may what is below a folder that some user removed or
+    /// renamed: what another user put into it meanwhile may have come to that device right after, under the old name, which the
+    /// disk takes for the folder's new one.
     pub(crate) fn check_cause(&mut self, host: usize, op: &Op) {
         if op.path.as_str().contains(".conflict-") {
             return;
         }
         let ever = &self.ledger.ever;
+        let folds = self.plan.has(Fault::Names);
+        let went_with = |path: &RelPath| {
+            let mut folders = ever.removed.iter();
+            folds && folders.any(|folder| path.is_below(folder))
+        };
         let gone = |path: &RelPath| {
             let path = self.ledger.canonical(path);
             // A folder at the same path wins: what was there is put aside.
             !ever.removed.contains(&path)
+                && !went_with(&path)
                 && !ever.folders.contains(&path)
                 && !path.as_str().contains(".conflict-")
         };

@@ -36,7 +36,8 @@ pub trait Index {
     fn entries(&self, path: &RelPath) -> Read<Vec<Entry>>;
     /// The maximal entries of up to `limit` paths in order; a path's set is never cut.
     fn entries_in(&self, span: Span<'_>, limit: usize) -> Read<Vec<Entry>>;
-    /// Maximal entries by an author with numbers above `after_seq`, ascending.
+    /// Maximal entries by an author with numbers above `after_seq`, ascending. A restored device may have given a number twice, to
+    /// one path or to several: entries under one number are never cut, so that there may be some more than `limit`.
     fn authored(&self, author: AuthorId, after_seq: u64, limit: usize) -> Read<Vec<Entry>>;
     /// For each author of a maximal entry, the highest number among its maximal entries.
     fn heads(&self) -> Read<Vec<(AuthorId, u64)>>;

@@ -15,7 +15,7 @@ use std::ops::Bound;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryIndex {
     entries: BTreeMap<RelPath, Vec<Entry>>,
-    by_dot: BTreeMap<(AuthorId, u64), RelPath>,
+    by_dot: BTreeMap<(AuthorId, u64), BTreeSet<RelPath>>,
     applied: BTreeMap<RelPath, Applied>,
     by_content: BTreeSet<(ContentHash, RelPath)>,
     by_inode: BTreeSet<(u64, RelPath)>,
@@ -34,11 +34,20 @@ impl MemoryIndex {
     pub fn write(&mut self, batch: &Batch) {
         for set in &batch.entries {
             for old in self.entries.remove(&set.path).unwrap_or_default() {
-                self.by_dot.remove(&(old.author, old.dot().seq));
+                let dot = (old.author, old.dot().seq);
+                if let Some(paths) = self.by_dot.get_mut(&dot) {
+                    paths.remove(&set.path);
+                    if paths.is_empty() {
+                        self.by_dot.remove(&dot);
+                    }
+                }
             }
             for entry in &set.maximal {
-                self.by_dot
-                    .insert((entry.author, entry.dot().seq), set.path.clone());
+                let paths = self
+                    .by_dot
+                    .entry((entry.author, entry.dot().seq))
+                    .or_default();
+                paths.insert(set.path.clone());
             }
             if !set.maximal.is_empty() {
                 self.entries.insert(set.path.clone(), set.maximal.clone());
@@ -103,16 +112,16 @@ impl Index for MemoryIndex {
             Bound::Excluded((author, after_seq)),
             Bound::Included((author, u64::MAX)),
         );
-        Ok(self
-            .by_dot
-            .range(dots)
-            .take(limit)
-            .flat_map(|((author, seq), path)| {
-                let is = |entry: &&Entry| entry.author == *author && entry.dot().seq == *seq;
-                let set = self.entries.get(path).into_iter().flatten();
-                set.filter(is).cloned()
-            })
-            .collect())
+        let mut entries = Vec::new();
+        for ((_, seq), paths) in self.by_dot.range(dots) {
+            if entries.len() >= limit {
+                break;
+            }
+            let is = |entry: &&Entry| entry.author == author && entry.dot().seq == *seq;
+            let sets = paths.iter().filter_map(|path| self.entries.get(path));
+            entries.extend(sets.flatten().filter(is).cloned());
+        }
+        Ok(entries)
     }
 
     fn heads(&self) -> Read<Vec<(AuthorId, u64)>> {
@@ -195,4 +204,49 @@ fn paths_of<K: Ord + Clone>(rows: &BTreeSet<(K, RelPath)>, key: &K, limit: usize
         .take(limit)
         .map(|(_, path)| path.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::EntrySet;
+    use crate::sync::testing::{author, file};
+    use crate::sync::{BatchId, VersionVector};
+
+    #[test]
+    fn entries_under_one_number_are_never_cut_and_go_with_their_path() {
+        let entry = |path: &str, seq| Entry {
+            version: VersionVector::from_pairs([(author(1), seq)]),
+            ..file(path, 1, path.as_bytes(), 0)
+        };
+        let all = [entry("a", 1), entry("b", 2), entry("c", 2), entry("d", 3)];
+        let write = |index: &mut MemoryIndex, path: &RelPath, maximal: Vec<Entry>| {
+            index.write(&Batch {
+                id: BatchId(1),
+                entries: vec![EntrySet {
+                    path: path.clone(),
+                    maximal,
+                }],
+                applied: Vec::new(),
+                knowledge: Vec::new(),
+                meta: None,
+            });
+        };
+        let mut index = MemoryIndex::new();
+        for entry in &all {
+            write(&mut index, &entry.path, vec![entry.clone()]);
+        }
+        for (after, limit, expected) in [
+            (0, 1, &all[..1]),
+            (0, 2, &all[..3]),
+            (1, 1, &all[1..3]),
+            (2, 9, &all[3..]),
+        ] {
+            let found = index.authored(author(1), after, limit);
+            assert_eq!(found.as_deref(), Ok(expected), "{after} {limit}");
+        }
+        write(&mut index, &all[2].path, Vec::new());
+        let found = index.authored(author(1), 1, 1);
+        assert_eq!(found.as_deref(), Ok(&all[1..2]));
+    }
 }

@@ -8,7 +8,9 @@ use shoal_protocol::sync::AuthorId;
 use std::collections::HashMap;
 
 /// The format version of an index.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Rows that are written at once when an older version is brought up.
+const RENEWED_ROWS: usize = 4_096;
 
 /// Which number stands for which author. Numbers are given once and never again.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,9 @@ impl Authors {
                         found,
                         known: FORMAT,
                     });
+                }
+                if found < FORMAT {
+                    renew(store, tree)?;
                 }
             }
         }
@@ -84,6 +89,27 @@ impl Authors {
         self.by_author.insert(*author, number);
         Ok(number)
     }
+}
+
+/// Version 1 held one path for a number, as the value. Each part of this may be done again: a crash in between does no harm.
+fn renew(store: &Store, tree: &sled::Tree) -> Result<(), StoreError> {
+    let failed = |error| store.sled(error);
+    let (mut batch, mut rows) = (sled::Batch::default(), 0);
+    for row in tree.scan_prefix([keys::SEQUENCE]) {
+        let (key, path) = row.map_err(failed)?;
+        if !keys::is_sequence_of_version_1(&key) {
+            continue;
+        }
+        batch.insert([key.as_ref(), path.as_ref()].concat(), &[]);
+        batch.remove(key);
+        rows += 1;
+        if rows % RENEWED_ROWS == 0 {
+            tree.apply_batch(std::mem::take(&mut batch))
+                .map_err(failed)?;
+        }
+    }
+    batch.insert(keys::VERSION, &FORMAT.to_be_bytes());
+    tree.apply_batch(batch).map_err(failed)
 }
 
 fn encode(author: &AuthorId) -> Vec<u8> {

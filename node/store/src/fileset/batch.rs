@@ -117,14 +117,14 @@ impl FilesetIndex {
             let dot = old.dot();
             if !maximal.iter().any(|entry| entry.dot() == dot) {
                 let number = rows.number(&dot.author)?;
-                rows.batch.remove(keys::sequence(number, dot.seq));
+                rows.batch.remove(keys::sequence(number, dot.seq, path));
             }
         }
         for entry in maximal {
             let dot = entry.dot();
             let number = rows.number(&dot.author)?;
-            let value = shoal_protocol::sync::key(path);
-            rows.batch.insert(keys::sequence(number, dot.seq), value);
+            rows.batch
+                .insert(keys::sequence(number, dot.seq, path), &[]);
         }
         match maximal {
             [] => rows.batch.remove(key),

@@ -30,13 +30,21 @@ impl Index for FilesetIndex {
         let Some(number) = self.authors().number(&author) else {
             return Ok(Vec::new());
         };
-        let from = Bound::Excluded(keys::sequence(number, after_seq));
-        let to = Bound::Included(keys::sequence(number, u64::MAX));
-        let mut entries = Vec::new();
-        for row in self.0.tree.range((from, to)).take(limit) {
-            let (key, value) = row.map_err(failed)?;
+        let Some(first) = after_seq.checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        let from = keys::sequence_prefix(number, first);
+        // No path begins with this byte.
+        let to = [keys::sequence_prefix(number, u64::MAX), vec![255]].concat();
+        let mut entries: Vec<Entry> = Vec::new();
+        for row in self.0.tree.range(from..to) {
+            let (key, _) = row.map_err(failed)?;
             let seq = keys::sequence_number(&key).ok_or(Broken)?;
-            let path = keys::path_of(&value).ok_or(Broken)?;
+            let last = entries.last().map(|entry| entry.dot().seq);
+            if entries.len() >= limit && last != Some(seq) {
+                break;
+            }
+            let path = keys::sequence_path(&key).ok_or(Broken)?;
             let before = entries.len();
             let set = self.entries(&path)?.into_iter();
             // A restored device may have given a number twice.

@@ -11,7 +11,7 @@
 //! | `w` author number, u16 | the author: device and epoch |
 //! | `k` author number, u16 | what was seen of it |
 //! | `e` path | the maximal entries |
-//! | `s` author number, u16; sequence, u64 | the path |
+//! | `s` author number, u16; sequence, u64; path | nothing; a restored device may have given a number to several paths |
 //! | `p` path | what is applied |
 //! | `c` first 8 bytes of a content hash; path | nothing |
 //! | `i` inode, u64; path | nothing |
@@ -53,10 +53,25 @@ pub(super) fn author_number(key: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(key.get(1..3)?.try_into().ok()?))
 }
 
-pub(super) fn sequence(author_number: u16, seq: u64) -> Vec<u8> {
+/// What rows of one number begin with.
+pub(super) fn sequence_prefix(author_number: u16, seq: u64) -> Vec<u8> {
     let mut key = author(SEQUENCE, author_number);
     key.extend_from_slice(&seq.to_be_bytes());
     key
+}
+
+pub(super) fn sequence(author_number: u16, seq: u64, path: &RelPath) -> Vec<u8> {
+    [sequence_prefix(author_number, seq), sync::key(path)].concat()
+}
+
+/// Whether a key of a number has no path: before version 2 it was the value.
+pub(super) fn is_sequence_of_version_1(key: &[u8]) -> bool {
+    key.len() == 11
+}
+
+/// The path in the key of a number.
+pub(super) fn sequence_path(key: &[u8]) -> Option<RelPath> {
+    path_of(key.get(11..)?)
 }
 
 /// The sequence number in a key.

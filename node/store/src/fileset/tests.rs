@@ -174,6 +174,56 @@ fn everything_goes_round_and_survives_a_restart() {
 }
 
 #[test]
+fn a_number_that_was_given_to_two_paths_names_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let index = store.fileset_index(&ID).unwrap();
+    let all = [
+        entry("a", 1, 1, file(1)),
+        entry("b", 1, 2, file(2)),
+        entry("c/d", 1, 2, file(3)),
+        entry("e", 1, u64::MAX, file(4)),
+    ];
+    let sets = all.iter().map(|it| set(it.path.as_str(), vec![it.clone()]));
+    index.apply(&batch(sets.collect(), Vec::new())).unwrap();
+    for (after, limit, expected) in [
+        (0, 1, &all[..1]),
+        (0, 2, &all[..3]),
+        (1, 1, &all[1..3]),
+        (2, 9, &all[3..]),
+        (u64::MAX, 9, &[]),
+    ] {
+        let found = index.authored(author(1), after, limit).unwrap();
+        assert_eq!(found, expected, "{after} {limit}");
+    }
+    let gone = batch(vec![set("c/d", Vec::new())], Vec::new());
+    index.apply(&gone).unwrap();
+    assert_eq!(index.authored(author(1), 1, 1).unwrap(), all[1..2]);
+}
+
+#[test]
+fn an_index_of_version_1_is_brought_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let index = store.fileset_index(&ID).unwrap();
+    let all = [entry("a", 1, 1, file(1)), entry("c/d", 1, 2, file(3))];
+    let sets = all.iter().map(|it| set(it.path.as_str(), vec![it.clone()]));
+    index.apply(&batch(sets.collect(), Vec::new())).unwrap();
+    let tree = &index.0.tree;
+    for row in tree.scan_prefix(b"s").keys() {
+        let key = row.unwrap();
+        tree.remove(&key).unwrap();
+        tree.insert(&key[..11], &key[11..]).unwrap();
+    }
+    tree.insert(b"v", &1_u32.to_be_bytes()).unwrap();
+    drop(index);
+    let index = store.fileset_index(&ID).unwrap();
+    assert_eq!(index.authored(author(1), 0, 9).unwrap(), all);
+    let version = index.0.tree.get(b"v").unwrap();
+    assert_eq!(version.as_deref(), Some(&2_u32.to_be_bytes()[..]));
+}
+
+#[test]
 fn old_rows_by_author_content_and_inode_go_with_their_path() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();

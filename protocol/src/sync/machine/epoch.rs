@@ -5,6 +5,7 @@
 //! Then this device becomes a new author, and says again, under new numbers, what it wrote since some peer last confirmed it.
 
 use super::Machine;
+use super::ledger::Draft;
 use super::turn::Turn;
 use crate::sync::action::Report;
 use crate::sync::batch::Incarnation;
@@ -106,7 +107,7 @@ impl Machine {
             .index
             .authored(dot.author, dot.seq.saturating_sub(1), 1)?;
         let other = |held: &Entry| held.dot() == dot && held != entry;
-        Ok(held.first().is_some_and(other))
+        Ok(held.iter().any(other))
     }
 
     fn remembers(&self, seen: &Seen) -> bool {
@@ -204,8 +205,19 @@ impl Machine {
         let path = entry.path.clone();
         let mut set = turn.entries(&path)?;
         set.retain(|known| known.dot() != entry.dot());
-        let dot = self.next_dot(turn);
         entry.version.clip(old, sure);
+        // Another content that was said of this path under an old number: it would be dominated by this one, unseen.
+        let draft = Draft {
+            path: path.clone(),
+            kind: entry.kind.clone(),
+            mode: entry.mode,
+            mtime_ns: entry.mtime_ns,
+            parent: entry.parent,
+            moved_from: None,
+            base: entry.version.clone(),
+        };
+        self.set_aside(turn, &draft)?;
+        let dot = self.next_dot(turn);
         entry.version.raise(dot);
         entry.author = dot.author;
         if let Some(mut row) = turn.applied(&path)?

@@ -2,6 +2,7 @@
 
 use super::ledger::Draft;
 use super::local::{Late, Root, Scanning, kind_of};
+use super::record::copies_of;
 use super::turn::Turn;
 use super::{Consent, Growing, Halt, Machine};
 use crate::id::ContentHash;
@@ -311,6 +312,10 @@ impl Machine {
                 turn.dirty(path);
                 Ok(())
             }
+            Role::Main if is_shown_as_copy(turn, path, &row)? => {
+                turn.dirty(path);
+                Ok(())
+            }
             Role::Main => {
                 let base = self.seen_at(turn, path, Some(&row))?;
                 let draft = Draft {
@@ -326,6 +331,13 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether what was at a path is beside it as the copy of a conflict: this machine put it there to make way for something else, and
+/// ended before that was written down. Nobody deleted it.
+fn is_shown_as_copy<I: Index>(turn: &Turn<'_, I>, path: &RelPath, row: &Applied) -> Read<bool> {
+    let copies = copies_of(turn, path)?;
+    Ok(copies.iter().any(|(_, copy)| copy.kind == row.kind))
 }
 
 fn each_below<I: Index>(

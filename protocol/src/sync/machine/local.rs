@@ -223,8 +223,10 @@ impl Machine {
             && wanted.kind == kind
             && !self.is_replacement(turn, &path, row.as_ref(), &wanted)?
         {
-            if row.is_some_and(|row| row.kind == Kind::Folder) && kind != Kind::Folder {
-                self.vanish_inside(turn, &path)?;
+            let was_folder = row.is_some_and(|row| row.kind == Kind::Folder);
+            if was_folder && kind != Kind::Folder && self.vanish_inside(turn, &path)? {
+                // Not before that has gone: a further look may be needed to be sure of it, and would not know that there was a folder.
+                return Ok(());
             }
             self.adopt(turn, &path, &found, wanted);
             return Ok(());
@@ -270,8 +272,8 @@ impl Machine {
         Ok(())
     }
 
-    /// A folder is there no more, and what was in it neither.
-    fn vanish_inside<I: Index>(&mut self, turn: &Turn<'_, I>, folder: &RelPath) -> Read<()> {
+    /// A folder is there no more, and what was in it neither. Gives whether there was anything.
+    fn vanish_inside<I: Index>(&mut self, turn: &Turn<'_, I>, folder: &RelPath) -> Read<bool> {
         let mut after: Option<String> = None;
         loop {
             let (folder, after_name) = (Some(folder), after.as_deref());
@@ -279,7 +281,7 @@ impl Machine {
                 .index
                 .applied_children(folder, after_name, SYNC_ROUND_MAX_PATHS)?;
             let Some((last, _)) = page.last() else {
-                return Ok(());
+                return Ok(after.is_some());
             };
             after = Some(last.name().to_owned());
             self.scan

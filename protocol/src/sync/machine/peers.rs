@@ -9,8 +9,8 @@ use super::ledger::Ledger;
 use super::turn::Turn;
 use crate::id::DeviceId;
 use crate::limits::{
-    SYNC_AUTHORS_MAX, SYNC_PAGE_MAX_ENTRIES, SYNC_PAGE_TARGET_BYTES, SYNC_PAGES_UNACKNOWLEDGED,
-    SYNC_SIBLINGS_MAX,
+    SYNC_AUTHORS_MAX, SYNC_MESSAGE_MAX_BYTES, SYNC_PAGE_MAX_ENTRIES, SYNC_PAGE_TARGET_BYTES,
+    SYNC_PAGES_UNACKNOWLEDGED, SYNC_SIBLINGS_MAX,
 };
 use crate::sync::action::{Action, Report};
 use crate::sync::entry::{Entry, Kind};
@@ -75,6 +75,15 @@ impl Peers {
             .filter_map(|peer| peer.open_since_ms);
         open.max().map(|since| since + STREAM_PATIENCE_MS)
     }
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was taken in, or need not be.
+    Done,
+    /// Its author gave this number before, and has not heard of it yet: it will say this again as a new author.
+    Refused,
 }
 
 /// Of removed devices, the last number that is accepted of each author.
@@ -199,8 +208,13 @@ impl Machine {
             self.check_own_past(turn, knowledge)?;
             self.hear_doubts(turn, knowledge);
         }
+        let mut refused = false;
         for entry in entries {
-            self.on_entry(turn, from, entry)?;
+            refused |= self.on_entry(turn, from, entry)? == Fate::Refused;
+        }
+        if refused {
+            // What it passed on and what it said itself look the same here: when it has become a new author, it sends the former again.
+            self.greet(turn, from);
         }
         let now_ms = turn.now.monotonic_ms;
         let own = self.ledger.author();
@@ -237,16 +251,16 @@ impl Machine {
         turn: &mut Turn<'_, I>,
         from: DeviceId,
         entry: Entry,
-    ) -> Read<()> {
+    ) -> Read<Fate> {
         let dot = entry.dot();
         if !self.peers.removed.accepts(&dot.author, dot.seq) {
             turn.report(Report::Quarantined(dot));
-            return Ok(());
+            return Ok(Fate::Done);
         }
         if self.is_number_again(turn, &entry)? {
             self.doubt(turn, dot)?;
-            if dot.author.device == from {
-                return Ok(());
+            if dot.author.device == from && !self.has_renewed(dot.author) {
+                return Ok(Fate::Refused);
             }
         }
         let siblings = turn.entries(&entry.path)?;
@@ -256,10 +270,10 @@ impl Machine {
                 from,
                 "it brought more versions of one path than there may be",
             );
-            return Ok(());
+            return Ok(Fate::Done);
         }
         if self.take_in(turn, entry)? == Joined::Known {
-            return Ok(());
+            return Ok(Fate::Done);
         }
         for (id, peer) in &mut self.peers.connected {
             // What came out of order goes to the others all the same.
@@ -269,7 +283,14 @@ impl Machine {
                 *cursor = (*cursor).min(dot.seq - 1);
             }
         }
-        Ok(())
+        Ok(Fate::Done)
+    }
+
+    /// Whether a connected device said that it is another author by now: what it sends of this one, it passes on.
+    fn has_renewed(&self, author: AuthorId) -> bool {
+        let peer = self.peers.connected.get(&author.device);
+        let later = |it: &AuthorId| it.device == author.device && it.epoch > author.epoch;
+        peer.is_some_and(|peer| peer.knows.keys().any(later))
     }
 
     pub(super) fn send_taken<I: Index>(
@@ -349,19 +370,22 @@ fn next_page(ledger: &Ledger, peer: &mut Peer, index: &impl Index) -> Read<Optio
         let cursor = peer.cursors.entry(*author).or_default();
         while *cursor < last {
             let rows = index.authored(*author, *cursor, READ_ROWS)?;
-            let many = rows.len() == READ_ROWS;
+            let many = rows.len() >= READ_ROWS;
             for entry in rows {
                 let seq = entry.dot().seq;
                 if seq > last {
                     break;
                 }
+                // What has one number goes in one page: the cursor tells numbers apart, and nothing else.
+                full = size_bytes > SYNC_PAGE_TARGET_BYTES && seq > *cursor
+                    || size_bytes > SYNC_MESSAGE_MAX_BYTES / 2
+                    || entries.len() >= SYNC_PAGE_MAX_ENTRIES;
+                if full {
+                    break 'page;
+                }
                 *cursor = seq;
                 size_bytes += entry_bytes(&entry);
                 entries.push(entry);
-                if size_bytes > SYNC_PAGE_TARGET_BYTES || entries.len() >= SYNC_PAGE_MAX_ENTRIES {
-                    full = true;
-                    break 'page;
-                }
             }
             if !many {
                 *cursor = last;

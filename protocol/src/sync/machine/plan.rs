@@ -260,6 +260,8 @@ impl Machine {
         };
         match turn.applied(&parent)? {
             Some(row) if row.kind == Kind::Folder => Ok(()),
+            // What is in it waits. Were the folder to wait for itself as well, it would be tried again at once, though it has no place.
+            _ if self.work.is_busy(&parent) => Ok(()),
             _ => self.consider_at(turn, round, &parent),
         }
     }

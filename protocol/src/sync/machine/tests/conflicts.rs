@@ -143,3 +143,30 @@ fn a_copy_that_its_user_puts_back_in_its_place_stays() {
     assert_eq!(w.tree(0), ["d=mine"]);
     w.check();
 }
+
+/// Seed 4605: the program ended after the copy was made and the file had made way, before the folder took its place. The look that
+/// followed took the file for deleted, and the copy went with it.
+#[test]
+fn a_file_that_made_way_for_what_is_below_it_survives_a_crash() {
+    let mut w = World::new(2);
+    w.write(0, "d/f", "base");
+    w.settle();
+    w.part();
+    w.remove(0, "d");
+    w.settle();
+    w.write(0, "d", "mine");
+    w.write(1, "d/theirs", "theirs");
+    w.settle();
+    let before = w.backup(0);
+    w.join();
+    w.settle();
+    w.remove_unseen(0, "d");
+    w.crash(0, &before);
+    w.join();
+    w.settle();
+    let all = contents(&w, 0);
+    for text in ["mine", "theirs"] {
+        assert!(all.iter().any(|it| it == text), "{all:?}");
+    }
+    w.check();
+}
