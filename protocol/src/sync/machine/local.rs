@@ -221,6 +221,7 @@ impl Machine {
         }
         if let Some(wanted) = self.wanted_at(turn, &path)?
             && wanted.kind == kind
+            && is_still_wanted(turn, &wanted)?
             && !self.is_replacement(turn, &path, row.as_ref(), &wanted)?
         {
             let was_folder = row.is_some_and(|row| row.kind == Kind::Folder);
@@ -380,6 +381,15 @@ impl Machine {
             problem,
         });
     }
+}
+
+/// Whether the loser that a copy shows was not dominated by what was found before, in this very call.
+fn is_still_wanted<I: Index>(turn: &Turn<'_, I>, wanted: &Wanted) -> Read<bool> {
+    let Role::Copy { of } = &wanted.role else {
+        return Ok(true);
+    };
+    let mut entries = turn.entries(of)?.into_iter();
+    Ok(entries.any(|entry| Some(entry.dot()) == wanted.dot))
 }
 
 fn is_known<I: Index>(turn: &Turn<'_, I>, folder: &RelPath) -> Read<bool> {

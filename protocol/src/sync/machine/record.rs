@@ -13,6 +13,7 @@ use crate::sync::index::{Index, Read};
 use crate::sync::merge::version_of;
 use crate::sync::project::place_copy;
 use crate::sync::version::VersionVector;
+use std::collections::BTreeSet;
 
 impl Machine {
     /// Writes an entry for what was found, and the row for it.
@@ -79,8 +80,10 @@ impl Machine {
                 seen = row.version.clone();
                 // An own entry that is shown as a copy would be dominated by the next own number, seen or not.
                 let unseen = |e: &Entry| e.is_live() && !row.version.contains(e.dot());
-                if set.iter().any(unseen) {
-                    for (at, copy) in copies_of(turn, path)? {
+                let any_unseen = set.iter().any(unseen);
+                for (at, copy) in copies_of(turn, path)? {
+                    // What the row says is there already as a copy: it was not changed, it made way, and that was not written down.
+                    if any_unseen || copy.kind == row.kind {
                         seen.join(&copy.version);
                         self.keep_copy(turn, &at, copy)?;
                     }
@@ -255,7 +258,17 @@ pub(super) fn copies_of<I: Index>(
     let prefix = copy_prefix(path);
     let mut after = prefix.clone();
     let parent = path.parent();
+    let is_copy = |row: &Applied| matches!(&row.role, Role::Copy { of } if of == path);
     let mut copies = Vec::new();
+    let first = match &parent {
+        Some(parent) => parent.join(&prefix),
+        None => RelPath::new(&prefix),
+    };
+    for at in first.map_or_else(|_| BTreeSet::new(), |first| turn.applied_now(&first)) {
+        if let Some(row) = turn.applied(&at)?.filter(is_copy) {
+            copies.push((at, row));
+        }
+    }
     // Almost no path has a copy: one row tells.
     let mut rows = 1;
     loop {
@@ -267,9 +280,8 @@ pub(super) fn copies_of<I: Index>(
             if !at.name().starts_with(&prefix) {
                 return Ok(copies);
             }
-            let row = turn.applied(at)?;
-            let is_copy = |row: &Applied| matches!(&row.role, Role::Copy { of } if of == path);
-            if let Some(row) = row.filter(is_copy) {
+            let row = turn.applied(at)?.filter(is_copy);
+            if let Some(row) = row.filter(|_| copies.iter().all(|(known, _)| known != at)) {
                 copies.push((at.clone(), row));
             }
         }

@@ -88,6 +88,17 @@ impl<'a, I: Index> Turn<'a, I> {
         }
     }
 
+    /// Paths beside this one, and below them, that begin like it, and whose rows were written in this call.
+    pub(super) fn applied_now(&self, first: &RelPath) -> BTreeSet<RelPath> {
+        let sealed = self.writes.sealed.iter().map(|it| &it.applied);
+        let written = std::iter::once(&self.writes.applied).chain(sealed);
+        let paths = written.flat_map(|rows| {
+            let after = rows.range(first..).map(|(path, _)| path);
+            after.take_while(|path| path.as_str().starts_with(first.as_str()))
+        });
+        paths.cloned().collect()
+    }
+
     /// Writes a row. With the last thing in it a folder may go as well, whoever took that thing away.
     pub(super) fn set_applied(&mut self, path: &RelPath, row: Option<Applied>) {
         if row.is_none()

@@ -170,3 +170,35 @@ fn a_file_that_made_way_for_what_is_below_it_survives_a_crash() {
     }
     w.check();
 }
+
+/// Seed 9185: a home was restored in which the copy was not written down yet. What had come in its original's place was taken for
+/// an edit of it, and the copy for one that nobody needs. The look finds the one before the other, or after it, by their names.
+#[test]
+fn a_copy_that_a_restored_home_does_not_know_stays() {
+    for path in ["f", "f.txt"] {
+        let mut w = World::new(3);
+        w.part();
+        for (at, text) in ["mine", "theirs", "third"].into_iter().enumerate() {
+            w.write(at, path, text);
+        }
+        w.settle();
+        w.hold(0);
+        w.connect(0, 1);
+        w.settle();
+        let backup = w.backup(0);
+        w.let_go(0);
+        w.settle();
+        w.join();
+        w.settle();
+        w.part();
+        w.restore(0, backup);
+        w.settle();
+        w.join();
+        w.settle();
+        let all = contents(&w, 0);
+        for text in ["mine", "theirs", "third"] {
+            assert!(all.iter().any(|it| it == text), "{path}: {all:?}");
+        }
+        w.check();
+    }
+}
