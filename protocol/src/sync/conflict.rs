@@ -11,6 +11,8 @@ use crate::path::RelPath;
 const MARK: &str = ".conflict-";
 /// Digits of the device in a copy's name.
 const DEVICE_DIGITS: usize = 8;
+/// Hash digits in a copy's name at most.
+pub const HASH_DIGITS_MAX: usize = 32;
 /// Characters between the mark and the hash digits: device, date, time and their dashes.
 const STAMP_CHARS: usize = DEVICE_DIGITS + 1 + 8 + 1 + 6 + 1;
 
@@ -131,14 +133,10 @@ pub fn copy_path(loser: &Entry, digits: usize) -> Option<RelPath> {
         "{MARK}{device}-{}-{hash}{extension}",
         utc_stamp(loser.mtime_ns)
     );
-    let mut keep = stem.len().min(NAME_MAX_BYTES.saturating_sub(tail.len()));
-    while !stem.is_char_boundary(keep) {
-        keep -= 1;
-    }
-    sibling(&loser.path, &format!("{}{tail}", stem.get(..keep)?))
+    sibling(&loser.path, &format!("{}{tail}", cut(stem, tail.len())))
 }
 
-/// The path of whose conflict this may be a copy, by its name alone.
+/// The path of whose conflict this may be a copy, by its name alone; only one of them where [`cut_from`] gives something.
 pub fn copied_from(path: &RelPath) -> Option<RelPath> {
     let name = path.name();
     let (stem, rest) = name.rsplit_once(MARK)?;
@@ -148,9 +146,36 @@ pub fn copied_from(path: &RelPath) -> Option<RelPath> {
     sibling(path, &format!("{stem}{extension}"))
 }
 
-/// What all names of copies of a path begin with, and which no other name between them can: for looking them up.
+/// Where the name of a copy is so long that the stem may have been cut: the path of that stem, which those of all possible originals
+/// begin with, and their extension.
+pub fn cut_from(path: &RelPath) -> Option<(RelPath, String)> {
+    // At most three bytes less than there is room for, since no character is cut.
+    if path.name().len() + 3 < NAME_MAX_BYTES {
+        return None;
+    }
+    let (stem, _) = path.name().rsplit_once(MARK)?;
+    let whole = copied_from(path)?;
+    let extension = whole.name().strip_prefix(stem)?.to_owned();
+    Some((sibling(path, stem)?, extension))
+}
+
+/// What all names of copies of a path begin with: for looking them up. Where the stem may have been cut, others begin with it too.
 pub fn copy_prefix(path: &RelPath) -> String {
-    format!("{}{MARK}", split_name(path.name()).0)
+    let (stem, extension) = split_name(path.name());
+    let tail_bytes = MARK.len() + STAMP_CHARS + HASH_DIGITS_MAX + extension.len();
+    match cut(stem, tail_bytes) {
+        whole if whole == stem => format!("{stem}{MARK}"),
+        part => part.to_owned(),
+    }
+}
+
+/// As much of a stem as there is room for.
+fn cut(stem: &str, tail_bytes: usize) -> &str {
+    let mut keep = stem.len().min(NAME_MAX_BYTES.saturating_sub(tail_bytes));
+    while !stem.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    stem.get(..keep).unwrap_or(stem)
 }
 
 fn sibling(path: &RelPath, name: &str) -> Option<RelPath> {

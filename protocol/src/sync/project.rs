@@ -1,14 +1,14 @@
 //! Projection: what the maximal entries of a path ask a replica to show, and where.
 
 use super::applied::{Applied, Role};
-use super::conflict::{Policy, View, copy_path};
+use super::conflict::{HASH_DIGITS_MAX, Policy, View, copied_from, copy_path, cut_from};
 use super::entry::{Entry, Kind, Removal};
 use super::index::{Index, Read, Span};
 use super::version::{Dot, VersionVector};
 use crate::path::RelPath;
 
 /// Hash digits in a copy's name, and when that name is taken by another file.
-const COPY_DIGITS: [usize; 2] = [6, 32];
+const COPY_DIGITS: [usize; 2] = [6, HASH_DIGITS_MAX];
 /// Permission bits of a folder that nobody asked for.
 const IMPLIED_MODE: u32 = 0o755;
 
@@ -111,6 +111,40 @@ pub fn live_below(index: &impl Index, path: &RelPath) -> Read<bool> {
         match page.into_iter().next_back() {
             Some(last) => after = Some(last.path),
             None => return Ok(false),
+        }
+    }
+}
+
+/// The paths of whose conflicts this may be a copy: the one that its name tells; where the name was cut, all that begin like it.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn originals(index: &impl Index, copy: &RelPath) -> Read<Vec<RelPath>> {
+    let mut all: Vec<_> = copied_from(copy).into_iter().collect();
+    let Some((stem, extension)) = cut_from(copy) else {
+        return Ok(all);
+    };
+    let parent = copy.parent();
+    let mut after = stem.clone();
+    loop {
+        let span = Span {
+            below: parent.as_ref(),
+            after: Some(&after),
+        };
+        let page = index.entries_in(span, 64)?;
+        for entry in &page {
+            let path = &entry.path;
+            if !path.as_str().starts_with(stem.as_str()) {
+                return Ok(all);
+            }
+            let is_beside = path.parent() == parent && path.name().ends_with(&extension);
+            if is_beside && path != copy && !all.contains(path) {
+                all.push(path.clone());
+            }
+        }
+        match page.into_iter().next_back() {
+            Some(last) => after = last.path,
+            None => return Ok(all),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::sync::applied::{Applied, Role};
 use crate::sync::entry::{Entry, Kind, Removal};
 use crate::sync::event::Scope;
 use crate::sync::index::{Index, Read, Span};
+use crate::sync::project::originals;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From how many paths on a deletion can be a mass deletion.
@@ -280,7 +281,7 @@ impl Machine {
             Consent::Restore => {
                 turn.set_applied(path, None);
                 turn.dirty(path);
-                if let Some(of) = crate::sync::conflict::copied_from(path) {
+                for of in originals(turn.index, path)? {
                     turn.dirty(&of);
                 }
                 Ok(())

@@ -6,11 +6,11 @@ use crate::id::{ContentHash, DeviceId};
 use crate::path::RelPath;
 use crate::sync::action::Action;
 use crate::sync::batch::{AppliedChange, Batch, BatchId, EntrySet, Incarnation, Meta};
-use crate::sync::conflict::copied_from;
 use crate::sync::entry::{Entry, Kind};
 use crate::sync::index::{Index, Read};
 use crate::sync::merge::{Joined, join};
 use crate::sync::message::Message;
+use crate::sync::project::originals;
 use crate::sync::version::{AuthorId, DOUBTED, Dot, Knowledge, Seen, VersionVector, incarnation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -320,7 +320,7 @@ impl Machine {
     /// Marks a path whose entries changed, and all whose projection depends on it.
     pub(super) fn touched<I: Index>(&mut self, turn: &mut Turn<'_, I>, path: &RelPath) -> Read<()> {
         turn.dirty(path);
-        if let Some(original) = copied_from(path) {
+        for original in originals(turn.index, path)? {
             turn.dirty(&original);
         }
         let mut parent = path.parent();

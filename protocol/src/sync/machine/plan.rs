@@ -12,11 +12,10 @@ use crate::id::ContentHash;
 use crate::path::RelPath;
 use crate::sync::action::{Action, Op, Report};
 use crate::sync::applied::{Applied, Role};
-use crate::sync::conflict::copied_from;
 use crate::sync::entry::{Kind, Removal};
 use crate::sync::index::{Index, Read};
 use crate::sync::names::Folded;
-use crate::sync::project::{Wanted, project};
+use crate::sync::project::{Wanted, originals, project};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Differences that are dealt with together.
@@ -229,14 +228,13 @@ impl Machine {
         turn: &Turn<'_, I>,
         path: &RelPath,
     ) -> Read<Option<Wanted>> {
-        let Some(original) = copied_from(path) else {
-            return Ok(None);
-        };
-        let copies = project(turn.index, &original, self.config.policy)?.copies;
-        Ok(copies
-            .into_iter()
-            .find(|(at, _)| at == path)
-            .map(|(_, wanted)| wanted))
+        for original in originals(turn.index, path)? {
+            let copies = project(turn.index, &original, self.config.policy)?.copies;
+            if let Some((_, wanted)) = copies.into_iter().find(|(at, _)| at == path) {
+                return Ok(Some(wanted));
+            }
+        }
+        Ok(None)
     }
 
     fn is_as_wanted(&self, row: &Applied, wanted: &Wanted) -> bool {

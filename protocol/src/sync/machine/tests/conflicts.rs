@@ -202,3 +202,23 @@ fn a_copy_that_a_restored_home_does_not_know_stays() {
         w.check();
     }
 }
+
+/// No seed: users of netsim type short names. The loser of a conflict was shown nowhere when its copy's name had to be cut, and
+/// its bytes were written over.
+#[test]
+fn both_sides_of_a_conflict_stay_however_long_the_name_is() {
+    for (letter, count) in [("n", 200), ("n", 214), ("n", 215), ("n", 230), ("é", 127)] {
+        for extension in ["", ".txt"] {
+            let stem = letter.repeat(count - extension.len());
+            let (mut w, copy) = conflict(&format!("d/{stem}{extension}"));
+            assert_eq!(contents(&w, 0).len(), 2, "{count}{extension}");
+            w.check();
+            w.write(1, &copy, "mine, edited");
+            w.settle();
+            let all = contents(&w, 0);
+            assert_eq!(all.len(), 2, "{count}{extension}: {all:?}");
+            assert!(all.contains(&"mine, edited".to_owned()), "{all:?}");
+            w.check();
+        }
+    }
+}
