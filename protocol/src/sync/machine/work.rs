@@ -517,6 +517,8 @@ impl Machine {
                     .last()
                     .map(|(path, _)| Walk::Applied(Some(path.clone())));
                 let paths = page.into_iter().filter_map(|(path, row)| match row.role {
+                    // In a folder that was renamed to its twin, and nobody said anything of it there.
+                    Role::Main if row.version.pairs().is_empty() => Some(path),
                     Role::Main => None,
                     Role::Implied => Some(path),
                     Role::Copy { of } => Some(of),

@@ -1,8 +1,10 @@
 //! Names that the file system of one replica takes for one.
 
 use super::harness::World;
+use crate::path::RelPath;
 use crate::sync::action::Problem;
 use crate::sync::names::{Case, Forms, Names};
+use crate::sync::{Applied, AppliedChange, Batch, BatchId, EntrySet, Index, VersionVector};
 
 const MAC: Names = Names {
     case: Case::Folded,
@@ -176,4 +178,35 @@ fn a_name_that_is_just_being_written_is_not_concluded_from() {
     w.settle();
     assert_eq!(w.siblings("caf\u{e9}"), 0);
     assert_eq!(w.tree(0), ["cafe\u{301}=text"]);
+}
+
+/// Seed 8443: the program ended when the folder had its new name, before what had been deleted in it was taken away.
+#[test]
+fn what_came_along_with_a_folder_and_is_not_wanted_goes_also_after_a_restart() {
+    let mut w = World::new(1);
+    w.write(0, "d/f", "deleted");
+    w.settle();
+    let mut index = w.backup(0);
+    let path = RelPath::new("d/f").unwrap();
+    let row = Applied {
+        version: VersionVector::new(),
+        ..index.applied(&path).unwrap().unwrap()
+    };
+    index.write(&Batch {
+        id: BatchId(0),
+        entries: vec![EntrySet {
+            path: path.clone(),
+            maximal: Vec::new(),
+        }],
+        applied: vec![AppliedChange {
+            path,
+            folded: None,
+            row: Some(row),
+        }],
+        knowledge: Vec::new(),
+        meta: None,
+    });
+    w.restore(0, index);
+    w.settle();
+    assert_eq!(w.tree(0), ["d/"]);
 }
