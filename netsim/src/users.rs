@@ -10,7 +10,9 @@ use shoal_protocol::sync::{Command, Event, Kind, Role};
 use std::collections::BTreeMap;
 
 /// Names that users type: few, so that they meet.
-const NAMES: [&str; 7] = ["a", "b", "c", "d.txt", "e.txt", "f", "g"];
+const NAMES: [&str; 7] = ["a", "b", "c", "d.txt", "e.txt", "f", LONG];
+/// With this one, the name of a copy has to be cut.
+const LONG: &str = "a name so long that the name of its copy has to be cut, as programs make it that save a page under its title, a letter under its first line, or a paper under the names of all who wrote it, with what it is about, and where, and in which year.txt";
 /// Names that some file systems think equal.
 const TWINS: [&str; 6] = ["a", "A", "caf\u{e9}", "cafe\u{301}", "d.txt", "D.txt"];
 
