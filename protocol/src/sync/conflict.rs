@@ -288,6 +288,42 @@ mod tests {
     }
 
     #[test]
+    fn names_are_cut_where_there_is_no_room_and_tell_so() {
+        for (stem, extension, digits, is_cut) in [
+            ("n".repeat(214), "", 6, false),
+            ("n".repeat(215), "", 6, true),
+            ("n".repeat(210), ".txt", 6, false),
+            ("n".repeat(211), ".txt", 6, true),
+            ("n".repeat(188), "", 32, false),
+            ("n".repeat(189), "", 32, true),
+            ("é".repeat(106), "", 6, false),
+            ("é".repeat(108), "", 6, true),
+        ] {
+            let loser = file(&format!("d/{stem}{extension}"), 1, b"x", 0);
+            let copy = copy_path(&loser, digits).unwrap();
+            let told = format!("{stem}{extension} {digits}");
+            assert!(copy.name().len() <= NAME_MAX_BYTES, "{told}");
+            assert!(copy.name().starts_with(&copy_prefix(&loser.path)), "{told}");
+            assert_eq!(
+                copied_from(&copy) != Some(loser.path.clone()),
+                is_cut,
+                "{told}"
+            );
+            if is_cut {
+                let (cut, end) = cut_from(&copy).unwrap();
+                assert!(loser.path.as_str().starts_with(cut.as_str()), "{told}");
+                assert!(copy.name().len() > NAME_MAX_BYTES - 4, "{told}");
+                assert_eq!(end, extension, "{told}");
+            }
+        }
+        let whole = file("d/short.txt", 1, b"x", 0);
+        assert_eq!(cut_from(&copy_path(&whole, 6).unwrap()), None);
+        assert_eq!(copy_prefix(&whole.path), "short.conflict-");
+        let long = file(&"n".repeat(240), 1, b"x", 0);
+        assert_eq!(copy_prefix(&long.path), "n".repeat(188));
+    }
+
+    #[test]
     fn dates_by_table() {
         for (seconds, text) in [
             (0, "19700101-000000"),

@@ -209,3 +209,111 @@ pub fn place_copy(index: &impl Index, loser: &Entry) -> Read<Option<RelPath>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sync::memory::MemoryIndex;
+    use crate::sync::testing::{author, file, gone, path};
+    use crate::sync::{Batch, BatchId, EntrySet, Stamp};
+
+    fn index(sets: Vec<Vec<Entry>>) -> MemoryIndex {
+        let mut index = MemoryIndex::new();
+        let sets = sets.into_iter().map(|maximal| EntrySet {
+            path: maximal[0].path.clone(),
+            maximal,
+        });
+        index.write(&Batch {
+            id: BatchId(1),
+            entries: sets.collect(),
+            applied: Vec::new(),
+            knowledge: Vec::new(),
+            meta: None,
+        });
+        index
+    }
+
+    #[test]
+    fn what_is_live_below_makes_a_folder_however_much_is_gone_before_it() {
+        let mut sets = vec![vec![gone("d", 1, 0), file("d", 2, b"file", 5)]];
+        sets.extend((0..200).map(|at| vec![gone(&format!("d/{at:03}"), 1, 0)]));
+        sets.push(vec![file("e", 3, b"beside", 0)]);
+        let there = project(&index(sets.clone()), &path("d"), Policy::Newer).unwrap();
+        let main = there.main.unwrap();
+        assert_eq!((main.role, main.dot), (Role::Main, Some(sets[0][1].dot())));
+        assert!(main.version.contains(sets[0][0].dot()));
+        assert!(there.copies.is_empty());
+        sets.push(vec![file("d/x", 3, b"inside", 0)]);
+        let there = project(&index(sets.clone()), &path("d"), Policy::Newer).unwrap();
+        let main = there.main.unwrap();
+        assert_eq!((main.kind, main.role), (Kind::Folder, Role::Implied));
+        assert_eq!((main.mode, main.mtime_ns, main.dot), (0o755, 0, None));
+        assert_eq!(main.version, sets[0][0].version);
+        let (at, copy) = &there.copies[0];
+        assert_eq!(Some(at), copy_path(&sets[0][1], 6).as_ref());
+        assert_eq!(copy.role, Role::Copy { of: path("d") });
+        assert_eq!(copy.version, sets[0][1].version);
+    }
+
+    #[test]
+    fn a_copy_finds_a_longer_name_or_none_where_its_own_is_taken() {
+        let loser = file("f", 1, b"loser", 0);
+        let [short, long] = [6, 32].map(|digits| copy_path(&loser, digits).unwrap());
+        let at = |text: &str, bytes: &[u8]| vec![file(text, 2, bytes, 0)];
+        let place = |sets| place_copy(&index(sets), &loser).unwrap();
+        assert_eq!(place(vec![]), Some(short.clone()));
+        assert_eq!(place(vec![at(short.as_str(), b"loser")]), None);
+        let other = at(short.as_str(), b"other");
+        assert_eq!(place(vec![other.clone()]), Some(long.clone()));
+        assert_eq!(place(vec![other, at(long.as_str(), b"another")]), None);
+        let inside = at(&format!("{}/in", short.as_str()), b"other");
+        assert_eq!(place(vec![inside]), Some(long));
+        let dead = vec![gone(short.as_str(), 2, 0)];
+        assert_eq!(place(vec![dead]), Some(short));
+    }
+
+    #[test]
+    fn the_originals_of_a_cut_name_are_looked_up() {
+        let stem = "n".repeat(240);
+        let name = |end: &str| format!("d/{stem}{end}");
+        let loser = file(&name("z.txt"), 1, b"loser", 0);
+        let copy = copy_path(&loser, 6).unwrap();
+        let mut sets: Vec<_> = (0..100)
+            .map(|at| vec![file(&name(&format!("{at:03}")), 1, b"1", 0)])
+            .collect();
+        for beside in [
+            name("y.pdf"),
+            name("z.txt"),
+            format!("d/{}.txt", "o".repeat(240)),
+        ] {
+            sets.push(vec![file(&beside, 1, b"1", 0)]);
+        }
+        sets.push(vec![file("d/before", 1, b"1", 0)]);
+        sets.push(vec![file(&name("dir/in.txt"), 1, b"1", 0)]);
+        sets.push(vec![file(copy.as_str(), 1, b"1", 0)]);
+        let index = index(sets);
+        let cut = copied_from(&copy).unwrap();
+        assert_eq!(
+            originals(&index, &copy).unwrap(),
+            [cut, path(&name("z.txt"))]
+        );
+        let short = copy_path(&file("d/f.txt", 1, b"x", 0), 6).unwrap();
+        assert_eq!(originals(&index, &short).unwrap(), [path("d/f.txt")]);
+        assert_eq!(originals(&index, &path("d/f.txt")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_row_says_what_was_wanted() {
+        let entry = file("f", 1, b"1", 7);
+        let wanted = wanted(&entry, entry.version.clone(), Role::Main);
+        let stamp = Stamp {
+            inode: 9,
+            ..Stamp::default()
+        };
+        let row = wanted.row(stamp);
+        assert_eq!((row.kind, row.mode, row.mtime_ns), (entry.kind, 0o644, 7));
+        assert_eq!((row.stamp, row.role), (stamp, Role::Main));
+        assert_eq!(row.version.of(author(1)), 1);
+    }
+}
