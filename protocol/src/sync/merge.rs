@@ -64,6 +64,7 @@ mod tests {
             let (ab, bc) = (joined(&[a, b]), joined(&[b, c]));
             prop_assert_eq!(joined(&[&ab, c]), joined(&[a, &bc]));
             prop_assert_eq!(joined(&[&ab, &ab]), ab.clone());
+            prop_assert!(ab.is_sorted_by_key(Entry::dot));
             for x in &ab {
                 for y in &ab {
                     prop_assert!(x == y || !x.covers(y), "no entry of the set dominates another");

@@ -32,10 +32,11 @@ type Sources = BTreeMap<ContentHash, Vec<RelPath>>;
 
 impl Machine {
     pub(super) fn on_finished<I: Index>(&mut self, turn: &mut Turn<'_, I>) -> Read<()> {
-        let scan = self.scan.end();
+        let mut scan = self.scan.end();
         let Some(scope) = scan.scope else {
             return Ok(());
         };
+        scan.doubt_vanished();
         if scan.spoiled {
             Self::look_again(turn);
             return Ok(());

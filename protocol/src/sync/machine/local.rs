@@ -65,6 +65,15 @@ impl Scanning {
         ended
     }
 
+    /// What was gone when its folder was looked at, and was put there again by the machine since then, is not gone: it is looked at
+    /// once more.
+    pub(super) fn doubt_vanished(&mut self) {
+        let vanished = std::mem::take(&mut self.vanished).into_iter();
+        let (touched, gone): (BTreeSet<_>, _) = vanished.partition(|path| self.is_touched(path));
+        self.vanished = gone;
+        self.relook.extend(touched.iter().map(RelPath::parent));
+    }
+
     /// Whether no look is under way.
     pub(super) fn is_over(&self) -> bool {
         self.scope.is_none()

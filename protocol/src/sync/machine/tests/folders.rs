@@ -1,6 +1,8 @@
 //! Folders that come and go with what is in them, each story found by a seed of netsim.
 
 use super::harness::World;
+use crate::path::RelPath;
+use crate::sync::{Event, Index, Page, Scan, Scope};
 
 /// Seeds 39 and 57.
 #[test]
@@ -68,5 +70,42 @@ fn a_folder_that_became_a_file_in_a_crash_leaves_nothing_behind() {
     w.join();
     w.settle();
     assert_eq!(w.tree(1), ["f=file"]);
+    w.check();
+}
+
+/// Seed 1097: the file was gone when the look came by, and before it ended there was a folder in its place. With the file, that was
+/// taken for deleted, and what was in it.
+#[test]
+fn a_folder_that_came_in_the_place_of_a_deleted_file_while_a_look_went_on_stays() {
+    let mut w = World::new(2);
+    w.write(0, "x", "base");
+    w.write(0, "other", "stays");
+    w.settle();
+    w.part();
+    w.remove(0, "x");
+    w.write(0, "x/inside", "new");
+    w.settle();
+    w.remove_unseen(1, "x");
+    w.hold(1);
+    w.turn(1, Event::Scan(Scan::Started(Scope::Everything)));
+    let page = Page {
+        folder: None,
+        after: None,
+        upto: None,
+        found: w.found_in_root(1),
+    };
+    w.turn(1, Event::Scan(Scan::Page(page)));
+    w.join();
+    for _ in 0..4 {
+        w.settle();
+        w.tell_held(1);
+    }
+    assert_eq!(w.tree(1), ["other=stays", "x/", "x/inside=new"]);
+    w.turn(1, Event::Scan(Scan::Finished));
+    w.let_go(1);
+    w.settle();
+    let inside = RelPath::new("x/inside").unwrap();
+    let entries = w.replica(0).index.entries(&inside).unwrap();
+    assert_eq!(entries[0].author.device, w.replica(0).device);
     w.check();
 }

@@ -132,6 +132,14 @@ impl World {
         self.replicas[at].held = Some(Vec::new());
     }
 
+    /// Tells what was held until now, and goes on holding.
+    pub(super) fn tell_held(&mut self, at: usize) {
+        let held = self.replicas[at].held.replace(Vec::new());
+        for event in held.unwrap_or_default() {
+            self.turn(at, event);
+        }
+    }
+
     pub(super) fn let_go(&mut self, at: usize) {
         let held = self.replicas[at].held.take();
         self.replicas[at].inbox.extend(held.unwrap_or_default());
@@ -279,7 +287,9 @@ impl World {
     /// Turns all rings until nothing happens any more.
     pub(super) fn settle(&mut self) {
         for at in 0..self.replicas.len() {
-            self.look(at);
+            if self.replicas[at].held.is_none() {
+                self.look(at);
+            }
         }
         let mut waited = 0;
         for _ in 0..STEPS_MAX {
