@@ -3,13 +3,14 @@
 use crate::disk::Node;
 use crate::host::Host;
 use crate::ledger::tokens;
-use crate::names::composed;
+use crate::names::{composed, may_be_copy};
 use crate::plan::Fault;
 use crate::world::World;
 use shoal_protocol::limits::{
     SYNC_FETCHES_MAX, SYNC_MESSAGE_MAX_BYTES, SYNC_PAGE_MAX_ENTRIES, SYNC_ROUND_MAX_PATHS,
 };
 use shoal_protocol::path::RelPath;
+use shoal_protocol::sync::conflict::copied_from;
 use shoal_protocol::sync::{Action, Entry, Index, Message, Op, OpKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -413,9 +414,8 @@ impl World {
         let is_copy = |path: &RelPath| path.as_str().contains(".conflict-");
         for (path, what) in before {
             let only_removed = round.removed.contains(path) && !round.wrote.contains(path);
-            let copy_touched = round.wrote.union(&round.removed).any(|other| {
-                shoal_protocol::sync::conflict::copied_from(other).as_ref() == Some(path)
-            });
+            let mut touched = round.wrote.union(&round.removed);
+            let copy_touched = touched.any(|other| may_be_copy(other, path));
             match after.get(path) {
                 Some(_) if copy_touched => {}
                 Some(_) if only_removed && !is_copy(path) && !what.starts_with("folder") => {
@@ -451,7 +451,7 @@ impl World {
             _ => return String::new(),
         };
         let folded = self.ledger.canonical(path);
-        let of = shoal_protocol::sync::conflict::copied_from(&folded);
+        let of = copied_from(&folded);
         let is_meant = |path: &RelPath| {
             let path = self.ledger.canonical(path);
             path == folded || Some(path) == of

@@ -1,5 +1,8 @@
 //! How file systems think of names: case and normal form, for the few letters that the simulated users type.
 
+use shoal_protocol::path::RelPath;
+use shoal_protocol::sync::conflict::{copied_from, cut_from};
+
 /// What a file system thinks of upper and lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
@@ -40,4 +43,13 @@ pub fn folded(name: &str, case: Case, forms: Forms) -> String {
         Case::Sensitive => name,
         Case::Preserving => name.to_lowercase(),
     }
+}
+
+/// Whether this may be the name of a copy of the other path, as far as that can be told where it had to be cut.
+pub(crate) fn may_be_copy(copy: &RelPath, of: &RelPath) -> bool {
+    let cut = cut_from(copy).is_some_and(|(stem, extension)| {
+        let begins = of.as_str().starts_with(stem.as_str());
+        begins && of.parent() == copy.parent() && of.name().ends_with(&extension)
+    });
+    cut || copied_from(copy).as_ref() == Some(of)
 }

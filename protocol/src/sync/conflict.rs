@@ -288,6 +288,34 @@ mod tests {
     }
 
     #[test]
+    fn every_policy_has_its_winner_and_folders_come_first() {
+        let (short, long) = (file("p", 1, b"s", 20), file("p", 2, b"longer", 10));
+        let wins = |policy| {
+            let view = View::new(&[short.clone(), long.clone()], policy);
+            assert!(view.is_conflict());
+            view.sides[0].entry.clone()
+        };
+        for (policy, winner) in [
+            (Policy::Newer, &short),
+            (Policy::Older, &long),
+            (Policy::Larger, &long),
+            (Policy::Smaller, &short),
+            (Policy::Prefer(long.author.device), &long),
+            (Policy::Prefer(short.author.device), &short),
+            (Policy::Prefer(DeviceId([9; 32])), &short),
+        ] {
+            assert_eq!(wins(policy), *winner, "{policy:?}");
+        }
+        let folder = Entry {
+            kind: Kind::Folder,
+            ..file("p", 3, b"", 0)
+        };
+        let view = View::new(&[short.clone(), folder.clone()], Policy::Newer);
+        assert_eq!(view.sides[0].entry, folder);
+        assert!(!View::new(&[short], Policy::Newer).is_conflict());
+    }
+
+    #[test]
     fn names_are_cut_where_there_is_no_room_and_tell_so() {
         for (stem, extension, digits, is_cut) in [
             ("n".repeat(214), "", 6, false),
@@ -319,8 +347,17 @@ mod tests {
         let whole = file("d/short.txt", 1, b"x", 0);
         assert_eq!(cut_from(&copy_path(&whole, 6).unwrap()), None);
         assert_eq!(copy_prefix(&whole.path), "short.conflict-");
+        let room = file(&"n".repeat(100), 1, b"x", 0);
+        assert_eq!(cut_from(&copy_path(&room, 6).unwrap()), None);
         let long = file(&"n".repeat(240), 1, b"x", 0);
         assert_eq!(copy_prefix(&long.path), "n".repeat(188));
+        let long = file(&format!("{}.txt", "n".repeat(190)), 1, b"x", 0);
+        assert_eq!(copy_prefix(&long.path), "n".repeat(184));
+        // Three bytes of the last letter have no room.
+        let wide = copy_path(&file(&format!("{}.tx", "😀".repeat(60)), 1, b"x", 0), 6).unwrap();
+        assert_eq!(wide.name().len(), NAME_MAX_BYTES - 3);
+        let stem = RelPath::new(&"😀".repeat(52)).unwrap();
+        assert_eq!(cut_from(&wide), Some((stem, ".tx".to_owned())));
     }
 
     #[test]
