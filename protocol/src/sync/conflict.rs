@@ -316,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn long_extensions_and_dot_files_belong_to_the_stem() {
+        for (name, stem) in [
+            (format!("four.{}", "x".repeat(31)), "four".to_owned()),
+            (
+                format!("four.{}", "x".repeat(32)),
+                format!("four.{}", "x".repeat(32)),
+            ),
+            (".profile".to_owned(), ".profile".to_owned()),
+            ("a.b.c".to_owned(), "a.b".to_owned()),
+            ("plain".to_owned(), "plain".to_owned()),
+        ] {
+            let prefix = copy_prefix(&RelPath::new(&name).unwrap());
+            assert_eq!(prefix, format!("{stem}{MARK}"));
+        }
+    }
+
+    #[test]
     fn names_are_cut_where_there_is_no_room_and_tell_so() {
         for (stem, extension, digits, is_cut) in [
             ("n".repeat(214), "", 6, false),
@@ -367,6 +384,19 @@ mod tests {
             (-1, "19691231-235959"),
             (951_782_400, "20000229-000000"),
             (1_709_251_199, "20240229-235959"),
+            (-8_515_238_401, "17000228-235959"),
+            (-8_515_238_400, "17000301-000000"),
+            (-5_364_745_077, "17991231-010203"),
+            (-2_203_934_400, "19000228-120000"),
+            (-2_203_891_200, "19000301-000000"),
+            (946_684_799, "19991231-235959"),
+            (951_868_800, "20000301-000000"),
+            (1_104_469_567, "20041231-050607"),
+            (1_700_000_000, "20231114-221320"),
+            (4_107_542_399, "21000228-235959"),
+            (4_107_542_400, "21000301-000000"),
+            (7_289_615_655, "22001231-131415"),
+            (9_198_691_750, "22610630-080910"),
         ] {
             assert_eq!(utc_stamp(seconds * 1_000_000_000), text);
         }
