@@ -200,7 +200,16 @@ fn open(kept: &Kept, records: &Records, home: &std::path::Path) -> Result<Opened
     let is_begun = |content: &ContentHash| replica.checkpoint(content) > 0;
     let keep = |content: &ContentHash| is_begun(content) || replica.is_whole(content);
     let kept_aside = replica.sweep(&keep).map_err(OpenError::Root)?.kept;
-    let (begun, whole) = kept_aside.into_iter().partition(&is_begun);
+    let (mut begun, whole): (Vec<_>, Vec<_>) = kept_aside.into_iter().partition(is_begun);
+    begun.retain(|content| match replica.cut_to_checkpoint(content) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%content, %error, "what came of a file before is fetched again");
+            // Whoever fetches it begins at its start, and cuts it then.
+            let _ = replica.unstage(content);
+            false
+        }
+    });
     let staged = Staged { begun, whole };
     let index = records
         .store

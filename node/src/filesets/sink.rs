@@ -166,6 +166,12 @@ impl Sink for Staging {
         }
         self.open = None;
         self.wait_for_sync();
+        if want.bytes >= CHECKPOINT_BYTES {
+            // A start cuts what has a note back to what the note says, and this may become the only copy.
+            self.replica
+                .forget_checkpoint(&want.hash)
+                .map_err(|error| io::Error::new(kind_of(&error), error))?;
+        }
         self.done
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -120,6 +120,17 @@ impl Replica {
         if noted <= there { noted } else { 0 }
     }
 
+    /// Cuts a content in staging back to what is durable and verified of it, for a start: what stands behind that may be
+    /// anything after a power cut, and a file of the full length is taken for the whole content.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn cut_to_checkpoint(&self, content: &ContentHash) -> io::Result<()> {
+        let bytes = self.checkpoint(content);
+        let staged = self.staging().open_rw(&incoming_name(content))?;
+        staged.set_len(bytes)
+    }
+
     /// Removes a content from staging; one that is not there is no error.
     ///
     /// # Errors
@@ -245,6 +256,9 @@ mod tests {
             (replica.checkpoint(&content), replica.checkpoint(&other)),
             (8, 0)
         );
+
+        replica.cut_to_checkpoint(&content).unwrap();
+        assert_eq!(replica.staged_bytes(&content), Some(8));
 
         // One that is torn, or says more than is there, is none.
         replica.make_checkpoint(&content, 100).unwrap();
