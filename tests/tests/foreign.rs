@@ -9,8 +9,8 @@ use std::process::Command;
 use shoal_tests::clients::{Aria2, Client, Fetch, Libtorrent, QBittorrent, free_port};
 use shoal_tests::swarm::{lists_peer, tracker_address};
 use shoal_tests::{
-    Attributes, Deadline, Home, Random, Running, Share, Tree, assert_same_tree, http, poll,
-    release_binary, scratch,
+    Attributes, Deadline, Home, Random, Running, Share, Tree, assert_same_tree, http, needs, poll,
+    release_binary, scratch, tidy,
 };
 
 /// All clients that run on loopback, with what they understand of BEP 47.
@@ -68,6 +68,34 @@ fn whole_magnet() {
     let magnet = share.magnet(Deadline::secs(60)).unwrap();
     all_fetch(&magnet, &tree, 60);
     somebody_finished(&home, &share, &["torrent", "http"]);
+}
+
+/// In a DHT of its own, on loopback.
+#[test]
+fn a_public_link_is_found_by_its_infohash_alone() {
+    let mut random = Random::from_env("a_public_link_is_found_by_its_infohash_alone");
+    let dir = scratch().unwrap();
+    let tree = Tree::mixed(dir.path(), "public", &mut random).unwrap();
+    let (home, port) = (Home::new().unwrap(), free_port().unwrap());
+    let entrance = format!("\"127.0.0.1:{port}\"");
+    home.settings(&[("dht-bootstrap", &entrance)]).unwrap();
+    let mut share = home.share(tree.path(), &["--public"]).unwrap();
+    let ready = share.ready(Deadline::secs(60)).unwrap();
+    let target = scratch().unwrap();
+    let mut command = Command::new(needs("python").unwrap());
+    command
+        .arg("-u")
+        .arg(tidy::workspace_root().join("tests/py/lt_dht.py"))
+        .args(["--infohash", ready["infohash"].as_str().unwrap()])
+        .args(["--port", &port.to_string()])
+        .arg("--into")
+        .arg(target.path());
+    let mut dht = Running::start(command).unwrap();
+    dht.event("complete", Deadline::secs(180)).unwrap();
+    dht.outcome(Deadline::secs(60)).unwrap().success().unwrap();
+    let got = target.path().join(tree.name());
+    assert_same_tree(tree.path(), &got, Attributes::Bep47);
+    somebody_finished(&home, &share, &["torrent"]);
 }
 
 #[test]
