@@ -133,14 +133,13 @@ impl Fetcher {
             true => self.0.replica.checkpoint(&content).min(bytes - 1),
             false => 0,
         };
-        let needed = self.0.floor_bytes.saturating_add(bytes - have);
-        let free = self.0.replica.free_bytes();
-        if free.is_some_and(|free| free < needed) {
+        let mut work = self.work();
+        if !self.has_room(&work, &content, bytes - have) {
+            drop(work);
             let why = FetchFailure::NoSpace;
             self.tell(Event::FetchFailed { content, why });
             return;
         }
-        let mut work = self.work();
         let wanted = Wanted {
             bytes,
             from,
@@ -158,6 +157,22 @@ impl Fetcher {
         }
         drop(work);
         self.pump();
+    }
+
+    /// Whether there is room for so many bytes of a content, beside what else is on its way.
+    fn has_room(&self, work: &Work, content: &ContentHash, bytes: u64) -> bool {
+        let Some(free) = self.0.replica.free_bytes() else {
+            return true;
+        };
+        let left = free.saturating_sub(self.0.floor_bytes);
+        // Mostly there is room for all of it, come or not, and nothing has to be counted.
+        if left >= self.0.state.wanted_bytes().saturating_add(bytes) {
+            return true;
+        }
+        let to_come = |one: &Wanted| one.bytes.saturating_sub(one.have.load(Ordering::Relaxed));
+        let others = work.wanted.iter().filter(|(other, _)| *other != content);
+        let to_come: u64 = others.map(|(_, one)| to_come(one)).sum();
+        left >= to_come.saturating_add(bytes)
     }
 
     /// Nobody wants it any more.

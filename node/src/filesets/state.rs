@@ -214,6 +214,11 @@ impl State {
         shown.wanted.1 = shown.wanted.1.saturating_sub(bytes);
     }
 
+    /// Bytes of what is wanted, come or not.
+    pub(super) fn wanted_bytes(&self) -> u64 {
+        self.shown().wanted.1
+    }
+
     pub(super) fn arrived(&self, bytes: u64) {
         let mut shown = self.shown();
         shown.meter.arrived += bytes;
