@@ -175,13 +175,17 @@ impl Machine {
     fn survey<I: Index>(&self, turn: &Turn<'_, I>, scan: &Scanning) -> Read<(u64, Sources)> {
         let content = |late: &Late| kind_of(&late.found).and_then(|kind| kind.content());
         let wanted: BTreeSet<_> = scan.late.values().filter_map(content).collect();
-        let (mut gone, mut sources) = (0, Sources::new());
+        let (mut gone, mut sources, mut copies) = (0, Sources::new(), Sources::new());
         let mut count = |path: &RelPath, row: &Applied| {
             gone += 1;
-            if let Some(content) = row.kind.content().filter(|hash| wanted.contains(hash))
-                && row.role == Role::Main
-            {
-                sources.entry(content).or_default().push(path.clone());
+            if let Some(content) = row.kind.content().filter(|hash| wanted.contains(hash)) {
+                let of = match &row.role {
+                    Role::Main => &mut sources,
+                    // Where it went it may be the only one: its row must not say any longer that it is here.
+                    Role::Copy { .. } => &mut copies,
+                    Role::Implied => return,
+                };
+                of.entry(content).or_default().push(path.clone());
             }
         };
         for path in &scan.vanished {
@@ -203,6 +207,9 @@ impl Machine {
             if let Some(content) = had.filter(|hash| wanted.contains(hash)) {
                 sources.entry(content).or_default().push(path.clone());
             }
+        }
+        for (content, paths) in copies {
+            sources.entry(content).or_default().extend(paths);
         }
         Ok((gone, sources))
     }
@@ -229,7 +236,11 @@ impl Machine {
             if row.as_ref().is_some_and(|row| row.kind == Kind::Folder) {
                 self.bury_below(turn, &path, &moved, Consent::None)?;
             }
-            self.write_found(turn, &path, &found, kind, row, source.clone())?;
+            let row_of = source.as_ref().map(|from| turn.applied(from)).transpose()?;
+            let is_copy = |row: &Applied| matches!(row.role, Role::Copy { .. });
+            let was_copy = row_of.flatten().as_ref().is_some_and(is_copy);
+            let moved_from = source.clone().filter(|_| !was_copy);
+            self.write_found(turn, &path, &found, kind, row, moved_from)?;
             if let Some(from) = source.filter(|from| !replaced.contains(from)) {
                 self.bury(turn, &from, Removal::Moved)?;
                 moved.insert(from);
