@@ -5,6 +5,7 @@ use super::sink::Staging;
 use super::state::State;
 use crate::group::Paces;
 use iroh::endpoint::Connection;
+use shoal_disk::GROUP_BYTES;
 use shoal_disk::replica::Replica;
 use shoal_protocol::id::{ContentHash, DeviceId};
 use shoal_protocol::sync::{Event, FetchFailure};
@@ -26,8 +27,6 @@ const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_FILES: usize = 500;
 /// Broken connections after which a content is given up until the machine asks again.
 const TRIES: u32 = 4;
-/// Where a fetch that broke off can go on: at the start of a chunk group.
-const GROUP_BYTES: u64 = 16 * 1024;
 
 /// Fetches what one fileset wants.
 #[derive(Clone)]

@@ -1,12 +1,11 @@
 //! The hands of one fileset: a thread that looks at the disk and changes it, one job after the other.
 
 use super::ring::Input;
-use super::sink::CHECKPOINT_BYTES;
 use super::state::State;
 use shoal_disk::replica::{ApplyOptions, Look, ProblemKind, Replica, ScanError, ScanOptions, Told};
 use shoal_protocol::id::ContentHash;
 use shoal_protocol::path::RelPath;
-use shoal_protocol::sync::{Event, Failure, Op, OpKind, Outcome, RootProblem, Scan, Source};
+use shoal_protocol::sync::{Event, Failure, Op, Outcome, RootProblem, Scan};
 use shoal_store::FilesetIndex;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -157,30 +156,10 @@ impl Workplace {
                 (ops.iter().map(|op| (op.id, failed)).collect(), Err(problem))
             }
         };
-        ops.iter().for_each(|op| self.tidy(op));
         self.tell(Input::Event(Event::Applied(outcomes)));
         if root.is_err() {
             // A look says what is wrong with the root.
             self.tell(Input::Dirty(None));
-        }
-    }
-
-    /// What says how far a large content had come goes when it is in the tree.
-    fn tidy(&self, op: &Op) {
-        let OpKind::Write {
-            source: Source::Staged,
-            content,
-            size_bytes,
-            ..
-        } = &op.kind
-        else {
-            return;
-        };
-        if *size_bytes < CHECKPOINT_BYTES {
-            return;
-        }
-        if let Err(error) = self.replica.tidy_checkpoint(content) {
-            tracing::debug!(%error, "staging keeps a note of a content that is in the tree");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::state::State;
 use crate::group::Paces;
+use shoal_disk::GROUP_BYTES;
 use shoal_disk::replica::{ContentFile, Replica};
 use shoal_protocol::id::{ContentHash, FilesetId};
 use shoal_protocol::sync::{Index, Kind};
@@ -13,8 +14,6 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Files up to this have no hash tree: they are one chunk group.
-const GROUP_BYTES: u64 = 16 * 1024;
 /// Bytes of hash trees that are kept in memory, each 0.4 % of its file.
 const TREES_MAX_BYTES: usize = 32 << 20;
 /// Paths with the same content that are tried.
@@ -75,6 +74,7 @@ impl Shelves {
             let Ok(Some(file)) = shelf.replica.open_content(&path, &row.stamp) else {
                 continue;
             };
+            // One chunk group has no hash tree.
             let tree = if size_bytes > GROUP_BYTES {
                 self.tree(content, &file)
             } else {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 const HOLE_MIN_BYTES: usize = 4096;
 
 /// Bytes of a large content after which what is there is made durable.
-pub(super) const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// How long a limit holds up the end of a fileset.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 

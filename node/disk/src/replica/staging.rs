@@ -143,17 +143,6 @@ impl Replica {
         }
     }
 
-    /// Removes what is written down of a content that is not in staging any more, but in the tree.
-    ///
-    /// # Errors
-    /// What the system says; nothing written down is no error.
-    pub fn tidy_checkpoint(&self, content: &ContentHash) -> Result<(), JailError> {
-        match self.staged_bytes(content) {
-            Some(_) => Ok(()),
-            None => self.forget_checkpoint(content),
-        }
-    }
-
     /// Removes what is written down of a content in staging.
     ///
     /// # Errors
@@ -269,7 +258,6 @@ mod tests {
         note.write_all_at(&[9], 0).unwrap();
         assert_eq!(replica.checkpoint(&content), 0);
 
-        replica.tidy_checkpoint(&content).unwrap();
         assert!(replica.staging().metadata(&name).is_ok());
         replica.unstage(&content).unwrap();
         assert_eq!(replica.staging().read_dir("").unwrap().len(), 0);
