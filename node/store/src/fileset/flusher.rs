@@ -58,7 +58,12 @@ impl Flusher {
         if self.lazy.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.order(store, Order::Soon)
+        // Where it was not heard, the next one says it again.
+        let ordered = self.order(store, Order::Soon);
+        if ordered.is_err() {
+            self.lazy.store(false, Ordering::Release);
+        }
+        ordered
     }
 
     fn order(&self, store: &Store, order: Order) -> Result<(), StoreError> {
