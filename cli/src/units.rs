@@ -119,6 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn speeds_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("20000", 20_000),
+            ("500K", 512_000),
+            ("2M", 2 << 20),
+            ("1.5 MiB/s", 3 << 19),
+            ("1gb", 1 << 30),
+        ] {
+            assert_eq!(parse_speed(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "fast", "0", "-1M", "NaN", "1e30", "é"] {
+            assert!(parse_speed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_moment_out_of_range_is_unknown() {
         assert_eq!(moment(u64::MAX), "unknown");
         assert!(moment(0).starts_with("19"));
