@@ -11,7 +11,7 @@
 //! 1. **One at a time.** `handle` is called with one event after the other. [`Index`] is the only thing the machine
 //!    pulls from, and only during `handle`. When a read fails, `handle` fails: the driver drops the machine and starts anew.
 //! 2. **Persist.** A [`Batch`] is visible in the `Index` before the next `handle`; batches become durable in their order,
-//!    all of one or nothing of it. When it survives a power cut, the driver says [`Event::Persisted`].
+//!    all of one or nothing of it; one `handle` may hand out several. When it survives a power cut, the driver says [`Event::Persisted`].
 //!    The machine sends and applies nothing that depends on a batch before that.
 //! 3. **Scan.** One look at a time: [`Scan::Started`] is handled before the first `stat`; then one or more
 //!    [`Scan::Page`] for every folder looked at (a folder before what is in it); then [`Scan::Finished`].
